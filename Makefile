@@ -1,0 +1,42 @@
+# make setup   a .venv in the checkout with everything pinned; done once, redone when the pins change
+# make demo    the worked example, then MobileNetV2 on photographs
+# make test    lint, types, structure checks and every test
+# make bench   the speeds we claim, side by side with their peers
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.edgekit-setup
+
+.PHONY: setup demo test lint unit bench clean
+
+setup: $(STAMP)
+
+# torch first and alone: with it installed, the ranges of the other packages add no CUDA build.
+$(STAMP): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]"
+	touch $(STAMP)
+
+demo: setup
+	$(BIN)/python examples/demo.py
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python tests/checks/structure.py
+
+unit: setup
+	$(BIN)/python -m pytest
+
+test: lint unit
+
+bench: setup
+	$(BIN)/python benchmarks/conversion.py
+	$(BIN)/python benchmarks/startup.py
+	$(BIN)/python benchmarks/host_latency.py
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache

@@ -1,0 +1,53 @@
+"""edgekit: PyTorch vision models on devices, converted, proved, measured.
+
+The public verbs and records. Importing this package imports neither torch nor any converter or runtime.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from edgekit.version import __version__
+
+if TYPE_CHECKING:
+    from edgekit.api import convert, deploy, profile, results
+    from edgekit.errors import EdgekitError
+    from edgekit.records import Artifact, Deployment, Exported, Measurement, Plan, Profile
+
+_WHERE = {
+    "convert": "edgekit.api",
+    "deploy": "edgekit.api",
+    "profile": "edgekit.api",
+    "results": "edgekit.api",
+    "EdgekitError": "edgekit.errors",
+    **dict.fromkeys(("Artifact", "Deployment", "Exported", "Measurement", "Plan", "Profile"), "edgekit.records"),
+}
+
+__all__ = [
+    "Artifact", "Deployment", "EdgekitError", "Exported", "Measurement", "Plan", "Profile", "__version__", "convert",
+    "deploy", "profile", "results",
+]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    if name in _WHERE:
+        return getattr(importlib.import_module(_WHERE[name]), name)
+    raise AttributeError(f"module 'edgekit' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
+class _Package(ModuleType):
+    """``edgekit.convert`` is the verb: importing the folder of that name would else take its place."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if not (name in _WHERE and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package

@@ -1,0 +1,135 @@
+"""The public verbs for programs: what the command line does, with records in and out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from edgekit import paths, pipeline
+from edgekit.convert import events
+from edgekit.convert.request import DEFAULT_GOLDEN_COUNT, ConvertRequest, GoldenRequest
+from edgekit.device.resolve import open_device
+from edgekit.model.request import LoadRequest
+from edgekit.records import Artifact, Deployment, Measurement, Plan, Profile
+from edgekit.store.query import Query
+from edgekit.store.store import Store
+
+_MEMORY_LIMIT_BYTES = 8 << 30
+
+
+def _request(
+    model: str,
+    formats: Sequence[str],
+    precision: str,
+    arch: str | None,
+    input_shape: Sequence[Sequence[int]] | None,
+    inputs: str | Path | None,
+    trust_pickle: bool,
+) -> ConvertRequest:
+    shapes = tuple(tuple(shape) for shape in input_shape) if input_shape else None
+    return ConvertRequest(
+        load=LoadRequest(spec=str(model), arch=arch, trust_pickle=trust_pickle, input_shape=shapes),
+        formats=tuple(formats),
+        precision=precision,
+        golden=GoldenRequest(directory=str(inputs) if inputs else None, count=DEFAULT_GOLDEN_COUNT),
+        memory_limit_bytes=_MEMORY_LIMIT_BYTES,
+        cache=str(paths.cache_dir()),
+    )
+
+
+def convert(
+    model: str,
+    formats: Sequence[str] = ("executorch", "litert", "coreml", "onnx"),
+    *,
+    output: str | Path | None = None,
+    precision: str = "fp32",
+    arch: str | None = None,
+    input_shape: Sequence[Sequence[int]] | None = None,
+    inputs: str | Path | None = None,
+    trust_pickle: bool = False,
+    on_event: Callable[[events.Event], None] = lambda event: None,
+) -> list[Artifact]:
+    """Convert ``model`` (a model spec) and check every file on the golden inputs.
+
+    Args:
+        input_shape: one shape per input, batch included.
+        inputs: directory of golden inputs; seeded natural ones if null.
+        output: directory for the files; they stay in the cache if null.
+
+    Raises:
+        EdgekitError: the first format that failed, or what failed before any was converted.
+    """
+    request = _request(model, formats, precision, arch, input_shape, inputs, trust_pickle)
+    outcome = pipeline.convert(request, Path(output) if output else None, on_event)
+    for error in outcome.errors.values():
+        raise error
+    return outcome.artifacts
+
+
+def deploy(
+    model: str,
+    device: str = "host",
+    formats: Sequence[str] = ("executorch", "litert", "onnx"),
+    *,
+    plan: Plan | None = None,
+    threads: int = 1,
+    precision: str = "fp32",
+    arch: str | None = None,
+    input_shape: Sequence[Sequence[int]] | None = None,
+    inputs: str | Path | None = None,
+    trust_pickle: bool = False,
+    store: str | None = None,
+) -> list[Deployment]:
+    """Convert, check on the device, measure there and keep the result in the store (``store``: an SQLAlchemy URL).
+
+    Raises:
+        EdgekitError: the first format that failed; the others were measured and stored.
+    """
+    request = _request(model, formats, precision, arch, input_shape, inputs, trust_pickle)
+    with Store.open(store) as opened:
+        made, found = pipeline.deploy(
+            request,
+            open_device(device),
+            plan or Plan(),
+            threads=threads,
+            store=opened,
+            on_event=lambda event: None,
+            say=lambda text: None,
+        )
+    for error in found.errors.values():
+        raise error
+    return made
+
+
+def profile(
+    model: str, device: str = "host", formats: Sequence[str] = ("executorch", "litert", "onnx"), *, threads: int = 1,
+    runs: int = 30, arch: str | None = None,
+) -> list[Profile]:  # fmt: skip
+    """Per-operator times, from passes of their own.
+
+    Raises:
+        EdgekitError: the first format that failed.
+    """
+    request = _request(model, formats, "fp32", arch, None, None, False)
+    made, found = pipeline.profile(
+        request,
+        open_device(device),
+        threads=threads,
+        runs=runs,
+        on_event=lambda event: None,
+        say=lambda text: None,
+        wait_s=0.0,
+    )
+    for error in found.errors.values():
+        raise error
+    return made
+
+
+def results(query: Query | None = None, store: str | None = None) -> list[Measurement]:
+    """Stored measurements, newest first.
+
+    Raises:
+        StoreError: the store can't be opened or read.
+    """
+    with Store.open(store) as opened:
+        return opened.measurements(query or Query())

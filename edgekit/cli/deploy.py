@@ -1,0 +1,128 @@
+"""``edgekit deploy``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from edgekit.cli import options, output
+from edgekit.cli.convert import failures, finish
+
+_EPILOG = """\b
+Examples:
+  edgekit deploy --device host timm:mobilenetv2_100
+  edgekit deploy --device host weights.pt --arch my_models.py:small_net
+  edgekit deploy --device host model.tflite --num_threads 2 --strict"""
+
+
+@click.command(epilog=_EPILOG)
+@click.argument("model")
+@options.device_options
+@options.plan_options
+@click.option("--strict", is_flag=True, help="Exit 14 unless every verdict is ok.")
+@options.convert_options
+@click.option("--output", "-o", metavar="DIR", help="Also copy the converted files there.")
+@options.model_options
+@options.output_options
+def command(model: str, as_json: bool, quiet: bool, traceback: bool, **given: Any) -> int:
+    """Convert MODEL (or take a converted file), check it on a device, measure it there, and keep the result."""
+    from edgekit import pipeline
+    from edgekit.cli.progress import ProgressView
+    from edgekit.cli.requests import convert_request, plan
+    from edgekit.device.resolve import open_device
+    from edgekit.store.store import Store
+
+    device = open_device(given["device"])
+    request = convert_request(model, given, runnable_formats(device))
+    with Store.open() as store, ProgressView(quiet) as progress:
+        made, found = pipeline.deploy(
+            request,
+            device,
+            plan(given),
+            threads=given["threads"],
+            store=store,
+            on_event=progress.on_event,
+            say=progress.say,
+            wait_s=given["wait_s"],
+            output=Path(given["output"]) if given["output"] else None,
+        )
+    doubtful = [d.measurement for d in made if d.measurement.verdict != "ok"]
+    if given["strict"] and doubtful and not found.errors:
+        found.errors[doubtful[0].format] = _untrustworthy(doubtful)
+    if as_json:
+        listed = [_plain(d) for d in made]
+        skipped = [{"format": name, "reason": reason} for name, reason in found.skipped.items()]
+        output.document({"deployments": listed, "skipped": skipped, **failures(found.errors, request.formats)})
+    elif made or found.skipped:
+        show(made, found)
+    return finish(found.errors, request.formats, found.outcome.tracebacks if traceback else {})
+
+
+def runnable_formats(device: Any) -> tuple[str, ...]:
+    """The formats that the device has a runtime for, in the usual order."""
+    from edgekit.errors import DeviceError
+    from edgekit.job import ENGINE_OF_FORMAT
+
+    info = device.info()
+    names = tuple(name for name, engine in ENGINE_OF_FORMAT.items() if engine in info.engines)
+    if not names:
+        raise DeviceError(
+            f"No runtime is installed for {info.spec}.",
+            where=info.spec,
+            next_step='pip install "edgekit[executorch,litert,onnx]"',
+        )
+    return names
+
+
+def _untrustworthy(measurements: list[Any]) -> Any:
+    from edgekit.errors import UntrustworthyError
+
+    listed = "; ".join(f"{m.format} is {m.verdict}" for m in measurements)
+    reasons = [reason for m in measurements for reason in m.verdict_reasons]
+    return UntrustworthyError(
+        f"Not every measurement can be trusted: {listed}.",
+        where=reasons[0] if reasons else "",
+        next_step="Close other programs, let the device cool, and measure again; the results were kept.",
+    )
+
+
+def _plain(deployment: Any) -> dict[str, Any]:
+    """A deployment for JSON; the samples themselves stay in the store (`edgekit results --samples`)."""
+    fields = output.plain(deployment)
+    fields["measurement"].pop("repeats")
+    return fields
+
+
+def show(made: list[Any], found: Any) -> None:
+    """The table for people, then what was left out and every doubt."""
+    console = output.console()
+    if made:
+        first = made[0].measurement
+        threads = f"{first.threads} thread{'s' if first.threads > 1 else ''}"
+        title = f"{first.model} on {first.device} ({first.device_name}), {threads}, clock {first.clock_regime}"
+        output.print_table(title, _COLUMNS, [_row(d) for d in made])
+    for name, reason in found.skipped.items():
+        console.print(f"{name}: not measured: {reason}.", soft_wrap=True)
+    for d in made:
+        for reason in d.measurement.verdict_reasons:
+            console.print(f"{d.artifact.format} is {d.measurement.verdict}: {reason}", soft_wrap=True)
+    if made:
+        ids = ", ".join(d.measurement.id[:8] for d in made)
+        console.print(f"Kept as {ids} (edgekit results).", soft_wrap=True)
+
+
+_COLUMNS = [("Format", "left"), ("p50 ms", "right"), ("95% interval", "left"), ("p90", "right"), ("first", "right"),
+            ("load", "right"), ("memory", "right"), ("parity", "left"), ("verdict", "left")]  # fmt: skip
+
+
+def _row(d: Any) -> list[str]:
+    m = d.measurement
+    parity = {True: "passed", False: "FAILED", None: "-"}[d.device_parity.passed]
+    verdict = f"{m.verdict} (emulated)" if m.emulated else m.verdict
+    return [
+        d.artifact.format, output.milliseconds(m.p50_ms), output.interval(m.ci95_ms), output.milliseconds(m.p90_ms),
+        output.milliseconds(m.first_ms), output.milliseconds(m.load_cold_ms), output.size(m.model_rss_bytes), parity,
+        verdict,
+    ]  # fmt: skip

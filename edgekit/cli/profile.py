@@ -1,0 +1,102 @@
+"""``edgekit profile``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from edgekit.cli import options, output
+from edgekit.cli.convert import failures, finish
+from edgekit.cli.deploy import runnable_formats
+
+_EPILOG = """\b
+Examples:
+  edgekit profile timm:mobilenetv2_100 --to executorch
+  edgekit profile model.onnx --top 10 --by type"""
+
+
+@click.command(epilog=_EPILOG)
+@click.argument("model")
+@options.device_options
+@click.option(
+    "--runs",
+    "--num-runs",
+    "--num_runs",
+    "runs",
+    default=30,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Profiled runs.",
+)
+@click.option("--top", default=15, show_default=True, type=click.IntRange(1), help="Rows to show.")
+@click.option(
+    "--by",
+    type=click.Choice(["operator", "type"]),
+    default="operator",
+    show_default=True,
+    help="One row per operator, or summed by type.",
+)
+@options.convert_options
+@options.model_options
+@options.output_options
+def command(model: str, as_json: bool, quiet: bool, traceback: bool, **given: Any) -> int:
+    """Per-operator times of MODEL (or of a converted file) on a device.
+
+    The pass is separate from the latency measurement: profiling slows a runtime down.
+    """
+    from edgekit import pipeline
+    from edgekit.cli.progress import ProgressView
+    from edgekit.cli.requests import convert_request
+    from edgekit.device.resolve import open_device
+
+    device = open_device(given["device"])
+    request = convert_request(model, given, runnable_formats(device))
+    with ProgressView(quiet) as progress:
+        made, found = pipeline.profile(
+            request,
+            device,
+            threads=given["threads"],
+            runs=given["runs"],
+            on_event=progress.on_event,
+            say=progress.say,
+            wait_s=given["wait_s"],
+        )
+    if as_json:
+        skipped = [{"format": name, "reason": reason} for name, reason in found.skipped.items()]
+        listed = [output.plain(p) for p in made]
+        output.document({"profiles": listed, "skipped": skipped, **failures(found.errors, request.formats)})
+    else:
+        for p in made:
+            _show(p, given["top"], given["by"])
+    return finish(found.errors, request.formats, found.outcome.tracebacks if traceback else {})
+
+
+def _show(profile: Any, top: int, by: str) -> None:
+    rows = _by_type(profile.ops) if by == "type" else [(o.name, o.unit, o.p50_ms, o.share) for o in profile.ops]
+    rows = sorted(rows, key=lambda row: -row[2])
+    shown = [[name, unit, output.number(ms, 3), f"{share:.1%}"] for name, unit, ms, share in rows[:top]]
+    total = output.milliseconds(profile.total_ms)
+    title = f"{profile.model} {profile.format}: {total} ms per profiled run, median of {profile.runs}"
+    heads = [
+        ("Operator" if by == "operator" else "Type of operator", "left"),
+        ("Unit", "left"),
+        ("ms", "right"),
+        ("Share", "right"),
+    ]
+    console = output.print_table(title, heads, shown)
+    if len(rows) > top:
+        rest = sum(row[2] for row in rows[top:])
+        console.print(f"{len(rows) - top} more, {rest:.3f} ms together (--top).")
+    if profile.note:
+        console.print(profile.note, soft_wrap=True)
+
+
+def _by_type(ops: Any) -> list[tuple[str, str, float, float]]:
+    sums: dict[tuple[str, str], list[float]] = {}
+    for o in ops:
+        entry = sums.setdefault((o.type, o.unit), [0.0, 0.0, 0])
+        entry[0] += o.p50_ms
+        entry[1] += o.share
+        entry[2] += 1
+    return [(f"{kind} ×{int(n)}", unit, ms, share) for (kind, unit), (ms, share, n) in sums.items()]

@@ -1,0 +1,1 @@
+"""Exported program in, checked artifacts out; one module per format."""

@@ -1,0 +1,1 @@
+"""Accuracy of converted files, run by their real runtimes, beside PyTorch's."""

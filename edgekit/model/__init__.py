@@ -1,0 +1,1 @@
+"""Loading a model from any of the forms a model spec can name."""

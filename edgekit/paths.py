@@ -1,0 +1,23 @@
+"""Where edgekit keeps things on this machine. Nothing is created by asking."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import platformdirs
+
+
+def cache_dir() -> Path:
+    """Conversions and exports; safe to delete. ``EDGEKIT_CACHE`` overrides it."""
+    return Path(os.environ.get("EDGEKIT_CACHE") or platformdirs.user_cache_dir("edgekit", appauthor=False))
+
+
+def data_dir() -> Path:
+    """Results that can't be made again."""
+    return Path(os.environ.get("EDGEKIT_DATA") or platformdirs.user_data_dir("edgekit", appauthor=False))
+
+
+def store_url() -> str:
+    """SQLAlchemy URL of the results store: ``EDGEKIT_STORE``, or an SQLite file under the user's data directory."""
+    return os.environ.get("EDGEKIT_STORE") or f"sqlite:///{data_dir() / 'results.sqlite'}"

@@ -1,0 +1,230 @@
+"""The whole flow on one screen: load → export → convert → deploy → measure → store.
+
+No torch in this process: loading, export and conversion run in the convert stage's own process, artifacts run in the
+device's. Every function takes records and gives records.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from edgekit.convert import convert as convert_stage
+from edgekit.convert import entries, events
+from edgekit.convert.cache import Cache
+from edgekit.convert.launch import Outcome
+from edgekit.convert.request import ConvertRequest
+from edgekit.device import check as device_check
+from edgekit.device.device import Device
+from edgekit.device.foreign import describe_file
+from edgekit.device.resolve import open_device
+from edgekit.errors import DeviceError, EdgekitError, ParityError
+from edgekit.evaluate import subjects as evaluate_stage
+from edgekit.evaluate.subjects import EvaluateRequest, Scored
+from edgekit.job import ENGINE_OF_FORMAT
+from edgekit.measure import profile as profile_stage
+from edgekit.measure import runner
+from edgekit.measure.plan import Candidate, check_plan
+from edgekit.model.request import parse_spec
+from edgekit.records import (
+    Artifact,
+    Deployment,
+    DeviceParity,
+    Exported,
+    Measurement,
+    Plan,
+    Profile,
+    Push,
+)
+from edgekit.store.store import Store
+
+OnEvent = Callable[[events.Event], None]
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Subject:
+    """An artifact with the inputs to run it on; ``exported`` is null for a file that was converted elsewhere."""
+
+    artifact: Artifact
+    exported: Exported | None
+    inputs: tuple[str, ...]
+
+
+@dataclass
+class Subjects:
+    """What there is to run, what can't run on the device and why, and what failed, by format."""
+
+    ready: list[Subject] = field(default_factory=list)
+    skipped: dict[str, str] = field(default_factory=dict)
+    errors: dict[str, EdgekitError] = field(default_factory=dict)
+    outcome: Outcome = field(default_factory=Outcome)
+
+
+def convert(request: ConvertRequest, output: Path | None, on_event: OnEvent) -> Outcome:
+    """Model spec → artifacts; a file that failed parity is an error and is not copied to ``output``."""
+    if output is not None:
+        convert_stage.check_output(output)
+    outcome = convert_stage.convert(request, on_event)
+    for artifact in outcome.artifacts:
+        if artifact.parity.passed is False:
+            outcome.errors[artifact.format] = parity_failed(artifact)
+    if output is not None:
+        outcome.artifacts = [
+            a if a.format in outcome.errors else convert_stage.deliver(a, output) for a in outcome.artifacts
+        ]
+    return outcome
+
+
+def parity_failed(artifact: Artifact) -> ParityError:
+    """The error for a file that does not compute what the model computes."""
+    first = artifact.parity.first_divergence
+    where = f"{first.tensor} ({first.op}) in {first.module} at {first.source}" if first else artifact.format
+    return ParityError(
+        f"{artifact.format} failed parity: {artifact.parity.reason}.",
+        where=where,
+        next_step="The first diverging tensor is named above; the file was not delivered and is not measured."
+        if first
+        else "The file was not delivered and is not measured.",
+        format=artifact.format,
+    )
+
+
+def subjects(request: ConvertRequest, device: Device, on_event: OnEvent, output: Path | None = None) -> Subjects:
+    """Everything of ``request`` that can run on the device: converted now, or given as a converted file."""
+    spec = parse_spec(request.load.spec)
+    found = Subjects()
+    runnable = device.info().engines
+    if spec.kind == "artifact":
+        if ENGINE_OF_FORMAT.get(spec.format or "") not in runnable:
+            raise DeviceError(
+                f"{device.info().spec} has no runtime for {spec.format} files.",
+                where=request.load.spec,
+                next_step="edgekit devices lists each device's runtimes.",
+            )
+        artifact, inputs = describe_file(
+            Path(spec.path or spec.text), spec.format or "", device, Cache(Path(request.cache))
+        )
+        found.ready.append(Subject(artifact, None, inputs))
+        return found
+    found.outcome = convert(request, output, on_event)
+    found.errors.update(found.outcome.errors)
+    for artifact in found.outcome.artifacts:
+        exported = found.outcome.exported
+        if artifact.format in found.errors or exported is None:
+            continue
+        if ENGINE_OF_FORMAT.get(artifact.format) not in runnable:
+            found.skipped[artifact.format] = f"{device.info().spec} has no runtime for {artifact.format} files"
+        else:
+            found.ready.append(Subject(artifact, exported, exported.golden.inputs))
+    return found
+
+
+def deploy(
+    request: ConvertRequest,
+    device: Device,
+    plan: Plan,
+    *,
+    threads: int,
+    store: Store,
+    on_event: OnEvent,
+    say: Say,
+    wait_s: float = 0.0,
+    output: Path | None = None,
+) -> tuple[list[Deployment], Subjects]:
+    """Convert, push, check on the device, measure, store; a format that fails does not stop the others.
+
+    ``output`` also gets a copy of every converted file.
+    """
+    check_plan(plan)  # before the minutes of converting
+    found = subjects(request, device, on_event, output)
+    pushed = {s.artifact.format: device.push(s.artifact) for s in found.ready}
+    say("parity on the device")
+    checked = _check_all(found, request, device, threads)
+    ready = [s for s in found.ready if s.artifact.format in checked]
+    for subject in ready:
+        store.add_artifact(subject.artifact)
+    outcomes = runner.measure(
+        [Candidate(s.artifact, s.inputs) for s in ready],
+        device,
+        plan,
+        threads=threads,
+        on_repeat=store.save_measurement,
+        progress=say,
+        wait_s=wait_s,
+    )
+    deployments = []
+    for subject, outcome in zip(ready, outcomes, strict=True):
+        name = subject.artifact.format
+        if outcome.error is not None:
+            found.errors[name] = outcome.error
+        if outcome.measurement is not None:
+            deployments.append(_deployment(subject, checked[name], pushed[name], outcome.measurement))
+    return deployments, found
+
+
+def _deployment(subject: Subject, checked: DeviceParity, push: Push, measurement: Measurement) -> Deployment:
+    return Deployment(
+        artifact=subject.artifact,
+        parity=subject.artifact.parity,
+        device_parity=checked,
+        push=push,
+        measurement=measurement,
+    )
+
+
+def _check_all(found: Subjects, request: ConvertRequest, device: Device, threads: int) -> dict[str, DeviceParity]:
+    """Parity on the device for every subject, side by side: nothing is being measured yet."""
+    cache = Cache(Path(request.cache))
+
+    def one(subject: Subject) -> DeviceParity | EdgekitError:
+        if subject.exported is None:
+            return DeviceParity(passed=None, bit_equal=None, reason="no PyTorch model was given to compare with")
+        if not request.check_parity:
+            return DeviceParity(passed=None, bit_equal=None, reason="turned off with --no-parity")
+        outputs = entries.parity_outputs(cache, subject.artifact, subject.exported)
+        try:
+            golden = subject.exported.golden
+            return device_check.check(subject.artifact, golden, device, host_outputs=outputs, threads=threads)
+        except EdgekitError as error:
+            return error
+
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        results = list(pool.map(one, found.ready))
+    checked = {}
+    for subject, result in zip(found.ready, results, strict=True):
+        if isinstance(result, EdgekitError):
+            found.errors[subject.artifact.format] = result
+        else:
+            checked[subject.artifact.format] = result
+    return checked
+
+
+def profile(
+    request: ConvertRequest, device: Device, *, threads: int, runs: int, on_event: OnEvent, say: Say, wait_s: float
+) -> tuple[list[Profile], Subjects]:
+    """Per-operator times of every format, from passes of their own."""
+    found = subjects(request, device, on_event)
+    profiles = []
+    for subject in found.ready:
+        say(f"{subject.artifact.model} {subject.artifact.format}: profiling {runs} runs")
+        device.push(subject.artifact)
+        try:
+            made = profile_stage.profile(subject.artifact, subject.inputs, device, threads, runs, wait_s=wait_s)
+        except EdgekitError as error:
+            found.errors[subject.artifact.format] = error
+        else:
+            profiles.append(made)
+    return profiles, found
+
+
+def evaluate(request: EvaluateRequest, store: Store, say: Say) -> tuple[list[Scored], dict[str, EdgekitError]]:
+    """Score files by their runtimes and models by PyTorch, all on the same prepared data, and keep the results."""
+    made, errors = evaluate_stage.evaluate_all(request, open_device("host"), say)
+    for scored in made:
+        if scored.artifact is not None:
+            store.add_artifact(scored.artifact)
+        store.save_evaluation(scored.evaluation)
+    return made, errors
