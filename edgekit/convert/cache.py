@@ -2,7 +2,7 @@
 
 An entry is made in a temporary directory beside its place, described by a manifest of its files' sha256, and moved
 into place by one rename while the key's lock is held. A process that dies leaves only a temporary directory, which
-the next producer of the same key removes. Two processes that want the same key wait for each other.
+:meth:`Cache.sweep` removes. Two processes that want the same key wait for each other.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import filelock
@@ -24,6 +24,7 @@ from edgekit.harness.content import sha256_of
 from edgekit.records import Record
 
 _MANIFEST = "manifest.json"
+_PARTIAL = ".partial"
 _ERRNO = re.compile(r"\[Errno (\d+)\]")
 _SHORT_WRITE = re.compile(r"^\d+ requested and \d+ written")
 
@@ -91,7 +92,7 @@ class Cache:
             UsageError: the cache directory can't be written.
         """
         final = self.path(kind, key)
-        work = final.with_name(f".{key}.partial")
+        work = final.with_name(f".{key}{_PARTIAL}")
         shutil.rmtree(work, ignore_errors=True)
         try:
             _make_directory(work)
@@ -112,6 +113,15 @@ class Cache:
                 with self.producing(kind, key) as directory:
                     fill(directory)
         return self.path(kind, key)
+
+    def sweep(self) -> None:
+        """Remove what processes that were killed have left; what a living one is making is locked and stays."""
+        for work in self.root.glob(f"*/.*{_PARTIAL}"):
+            kind, key = work.parent.name, work.name.removeprefix(".").removesuffix(_PARTIAL)
+            lock = filelock.FileLock(self.root / "locks" / f"{kind}-{key}.lock")
+            # A lock that is held, and a cache that can't be written, are no reason to fail here.
+            with suppress(OSError, filelock.Timeout), lock.acquire(timeout=0):
+                shutil.rmtree(work, ignore_errors=True)
 
 
 def _intact(path: Path, sha256: str) -> bool:

@@ -6,13 +6,17 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
-from contextlib import suppress
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import msgspec
 
 from edgekit.convert import events
+from edgekit.convert.cache import Cache
 from edgekit.convert.request import ConvertRequest
 from edgekit.errors import ConvertError, EdgekitError
 from edgekit.records import Artifact, Exported
@@ -37,28 +41,45 @@ def run_session(request: ConvertRequest, on_event: Callable[[events.Event], None
         EdgekitError: what failed before any format was converted (loading, export, golden data).
         ConvertError: the process died before that; if it dies later, every unfinished format has this error.
     """
-    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "edgekit.convert.session"]
-    process = subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment,
-        start_new_session=True,
-    )  # fmt: skip
-    try:
-        assert process.stdin is not None and process.stdout is not None
-        with suppress(BrokenPipeError):  # it died at once; that shows below
-            process.stdin.write(msgspec.json.encode(request))
-            process.stdin.close()
+    # What the process and its workers leave in it goes with it, also if they had to be killed.
+    with tempfile.TemporaryDirectory(prefix="edgekit-", ignore_cleanup_errors=True) as temporary:
+        try:
+            return _run(request, on_event, temporary)
+        finally:
+            Cache(Path(request.cache)).sweep()
+
+
+def _run(request: ConvertRequest, on_event: Callable[[events.Event], None], temporary: str) -> Outcome:
+    with session("edgekit.convert.session", msgspec.json.encode(request), temporary) as process:
         outcome = _collect(process, on_event)
-        process.wait()
-    finally:
-        _end(process)
     if outcome.exported is None:
-        raise _died(process, "before the model was exported")
+        raise died(process, "before the model was exported")
     finished = {artifact.format for artifact in outcome.artifacts}
     for name in request.formats:
         if name not in finished and name not in outcome.errors:
-            outcome.errors[name] = _died(process, f"while {name} was being converted")
+            outcome.errors[name] = died(process, f"while {name} was being converted")
     return outcome
+
+
+@contextmanager
+def session(module: str, request: bytes, temporary: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A process that runs ``module`` with ``request`` on its standard input, to be read line by line; it has ended with
+    all its workers when the block does. ``temporary`` is where it may leave files.
+    """
+    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "TMPDIR": temporary}
+    process = subprocess.Popen(
+        [sys.executable, "-m", module], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        env=environment, start_new_session=True,
+    )  # fmt: skip
+    try:
+        assert process.stdin is not None
+        with suppress(BrokenPipeError):  # it died at once; that shows when it is read
+            process.stdin.write(request)
+            process.stdin.close()
+        yield process
+        process.wait()
+    finally:
+        _end(process)
 
 
 def _collect(process: subprocess.Popen[bytes], on_event: Callable[[events.Event], None]) -> Outcome:
@@ -93,15 +114,26 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+        _wait_for_group(process.pid)
 
 
-def _died(process: subprocess.Popen[bytes], when: str) -> ConvertError:
+def _wait_for_group(group: int) -> None:
+    """A killed worker holds its files and locks until it is really gone, which is not ours to wait() for."""
+    deadline = time.monotonic() + _GRACE_SECONDS
+    with suppress(ProcessLookupError):
+        while time.monotonic() < deadline:
+            os.killpg(group, 0)
+            time.sleep(0.01)
+
+
+def died(process: subprocess.Popen[bytes], when: str, module: str = "edgekit.convert.session") -> ConvertError:
+    """The error for a session that ended before it had said everything."""
     last = process.stderr.read()[-2000:].decode("utf-8", "replace").strip() if process.stderr else ""
     code = process.returncode
     how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with status {code}"
     return ConvertError(
         f"The conversion process {how} {when}.",
-        where="edgekit.convert.session",
+        where=module,
         next_step="If the machine ran out of memory, close other programs; otherwise report it.",
         log_tail=last,
     )

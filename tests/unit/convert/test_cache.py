@@ -103,6 +103,20 @@ def test_a_producer_that_is_killed_leaves_nothing_usable(cache: Cache, tmp_path:
     assert [p.name for p in (cache.root / "things").iterdir()] == ["k"]
 
 
+def test_a_sweep_removes_what_the_dead_left_and_nothing_of_the_living(cache: Cache, tmp_path: Path) -> None:
+    cache.ensure("things", KEY, fill)
+    child = producer(cache.root, tmp_path / "log", "hang")
+    assert child.stdout is not None
+    assert [child.stdout.readline() for _ in range(2)] == ["asking\n", "producing\n"]
+    (half,) = (cache.root / "things").glob(".*")
+    cache.sweep()
+    assert half.is_dir()
+    child.kill()
+    child.wait(10)
+    cache.sweep()
+    assert not half.exists() and cache.lookup("things", KEY)
+
+
 def test_two_processes_that_want_one_key_make_it_once(cache: Cache, tmp_path: Path) -> None:
     log = tmp_path / "log"
     both = [producer(cache.root, log, "slow") for _ in range(2)]
