@@ -6,20 +6,25 @@
 from __future__ import annotations
 
 import sys
+from typing import Any
+
+import torch
 
 from edgekit.model.torchvision_ops import make_importable
 
 
 def main() -> None:
     kind, name, path = sys.argv[1:]
-    import torch
-
     make_importable()
     import timm
 
     timm.layers.set_fused_attn(False)
     model = timm.create_model(name, pretrained=False).eval()
-    inputs = (torch.randn(1, *model.pretrained_cfg["input_size"]),)
+    convert(kind, model, (torch.randn(1, *model.pretrained_cfg["input_size"]),), path)
+
+
+def convert(kind: str, model: torch.nn.Module, inputs: tuple[Any, ...], path: str) -> None:
+    """Write ``path`` by the plain call of the format's official API."""
     if kind == "executorch":
         from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
         from executorch.exir import to_edge_transform_and_lower
