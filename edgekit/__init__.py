@@ -13,22 +13,26 @@ from typing import TYPE_CHECKING, Any
 from edgekit.version import __version__
 
 if TYPE_CHECKING:
-    from edgekit.api import convert, deploy, profile, results
+    from edgekit.api import check, convert, deploy, doctor, profile, results
+    from edgekit.diagnosis import Diagnosis, Finding
     from edgekit.errors import EdgekitError
     from edgekit.records import Artifact, Deployment, Exported, Measurement, Plan, Profile
 
 _WHERE = {
+    "check": "edgekit.api",
     "convert": "edgekit.api",
     "deploy": "edgekit.api",
+    "doctor": "edgekit.api",
     "profile": "edgekit.api",
     "results": "edgekit.api",
     "EdgekitError": "edgekit.errors",
+    **dict.fromkeys(("Diagnosis", "Finding"), "edgekit.diagnosis"),
     **dict.fromkeys(("Artifact", "Deployment", "Exported", "Measurement", "Plan", "Profile"), "edgekit.records"),
 }
 
 __all__ = [
-    "Artifact", "Deployment", "EdgekitError", "Exported", "Measurement", "Plan", "Profile", "__version__", "convert",
-    "deploy", "profile", "results",
+    "Artifact", "Deployment", "Diagnosis", "EdgekitError", "Exported", "Finding", "Measurement", "Plan", "Profile",
+    "__version__", "check", "convert", "deploy", "doctor", "profile", "results",
 ]  # fmt: skip
 
 

@@ -9,6 +9,9 @@ from edgekit import paths, pipeline
 from edgekit.convert import events
 from edgekit.convert.request import DEFAULT_GOLDEN_COUNT, ConvertRequest, GoldenRequest
 from edgekit.device.resolve import open_device
+from edgekit.diagnosis import Diagnosis
+from edgekit.doctor.request import DEFAULT_SAMPLES, DoctorRequest
+from edgekit.errors import ParityError
 from edgekit.model.request import LoadRequest
 from edgekit.records import Artifact, Deployment, Measurement, Plan, Profile
 from edgekit.store.query import Query
@@ -25,10 +28,19 @@ def _request(
     input_shape: Sequence[Sequence[int]] | None,
     inputs: str | Path | None,
     trust_pickle: bool,
+    weights: str | Path | None = None,
+    pretrained: bool = False,
 ) -> ConvertRequest:
     shapes = tuple(tuple(shape) for shape in input_shape) if input_shape else None
     return ConvertRequest(
-        load=LoadRequest(spec=str(model), arch=arch, trust_pickle=trust_pickle, input_shape=shapes),
+        load=LoadRequest(
+            spec=str(model),
+            arch=arch,
+            trust_pickle=trust_pickle,
+            input_shape=shapes,
+            weights=str(weights) if weights else None,
+            pretrained=pretrained,
+        ),
         formats=tuple(formats),
         precision=precision,
         golden=GoldenRequest(directory=str(inputs) if inputs else None, count=DEFAULT_GOLDEN_COUNT),
@@ -47,6 +59,8 @@ def convert(
     input_shape: Sequence[Sequence[int]] | None = None,
     inputs: str | Path | None = None,
     trust_pickle: bool = False,
+    weights: str | Path | None = None,
+    pretrained: bool = False,
     on_event: Callable[[events.Event], None] = lambda event: None,
 ) -> list[Artifact]:
     """Convert ``model`` (a model spec) and check every file on the golden inputs.
@@ -54,16 +68,87 @@ def convert(
     Args:
         input_shape: one shape per input, batch included.
         inputs: directory of golden inputs; seeded natural ones if null.
+        weights: a file of weights for a model that is named (``zoo:``, ``timm:``, a factory).
+        pretrained: take the published weights of a zoo or timm model from the network.
         output: directory for the files; they stay in the cache if null.
 
     Raises:
         EdgekitError: the first format that failed, or what failed before any was converted.
     """
-    request = _request(model, formats, precision, arch, input_shape, inputs, trust_pickle)
+    request = _request(model, formats, precision, arch, input_shape, inputs, trust_pickle, weights, pretrained)
     outcome = pipeline.convert(request, Path(output) if output else None, on_event)
     for error in outcome.errors.values():
         raise error
     return outcome.artifacts
+
+
+def check(
+    model: str,
+    files: Sequence[str | Path],
+    *,
+    precision: str | None = None,
+    arch: str | None = None,
+    input_shape: Sequence[Sequence[int]] | None = None,
+    inputs: str | Path | None = None,
+    trust_pickle: bool = False,
+    weights: str | Path | None = None,
+    pretrained: bool = False,
+    on_event: Callable[[events.Event], None] = lambda event: None,
+) -> list[Artifact]:
+    """Judge converted files, as they are written, against ``model`` (a model spec) on the golden inputs.
+
+    Args:
+        precision: the tolerance to judge by, ``fp32`` or ``fp16``; that of each file's weights if null.
+        input_shape: one shape per input, batch included.
+        inputs: directory of golden inputs; seeded natural ones if null.
+        weights: a file of weights for a model that is named (``zoo:``, ``timm:``, a factory).
+        pretrained: take the published weights of a zoo or timm model from the network.
+
+    Returns:
+        One artifact per file; a file that is wrong has ``parity.passed`` false, the reason and the first diverging
+        tensor, one that can't be judged here has it null.
+
+    Raises:
+        EdgekitError: the model can't be loaded, or a file can't be read or run at all.
+    """
+    request = _request(model, (), precision or "", arch, input_shape, inputs, trust_pickle, weights, pretrained)
+    checked = pipeline.check(request, [str(file) for file in files], on_event)
+    for error in checked.errors.values():
+        if not isinstance(error, ParityError):
+            raise error
+    return checked.artifacts
+
+
+def doctor(
+    model: str,
+    formats: Sequence[str] = ("executorch", "litert", "coreml", "onnx"),
+    *,
+    precision: str = "fp32",
+    arch: str | None = None,
+    input_shape: Sequence[Sequence[int]] | None = None,
+    inputs: str | Path | None = None,
+    trust_pickle: bool = False,
+    weights: str | Path | None = None,
+    pretrained: bool = False,
+    on_event: Callable[[events.Event], None] = lambda event: None,
+) -> Diagnosis:
+    """What would fail, come out wrong, leave the delegate or lose precision in ``formats``; nothing is converted.
+
+    The arguments are those of :func:`convert`. A format that will fail is in the answer, not an exception.
+
+    Raises:
+        EdgekitError: the model can't be loaded or exported, or a converter is not installed.
+    """
+    asked = _request(model, formats, precision, arch, input_shape, inputs, trust_pickle, weights, pretrained)
+    golden = GoldenRequest(directory=str(inputs) if inputs else None, count=DEFAULT_SAMPLES)
+    request = DoctorRequest(
+        load=asked.load,
+        formats=asked.formats,
+        precision=precision,
+        golden=golden,
+        memory_limit_bytes=_MEMORY_LIMIT_BYTES,
+    )
+    return pipeline.doctor(request, on_event)
 
 
 def deploy(
@@ -78,6 +163,8 @@ def deploy(
     input_shape: Sequence[Sequence[int]] | None = None,
     inputs: str | Path | None = None,
     trust_pickle: bool = False,
+    weights: str | Path | None = None,
+    pretrained: bool = False,
     store: str | None = None,
 ) -> list[Deployment]:
     """Convert, check on the device, measure there and keep the result in the store (``store``: an SQLAlchemy URL).
@@ -85,7 +172,7 @@ def deploy(
     Raises:
         EdgekitError: the first format that failed; the others were measured and stored.
     """
-    request = _request(model, formats, precision, arch, input_shape, inputs, trust_pickle)
+    request = _request(model, formats, precision, arch, input_shape, inputs, trust_pickle, weights, pretrained)
     with Store.open(store) as opened:
         made, found = pipeline.deploy(
             request,

@@ -18,6 +18,12 @@ def data_dir() -> Path:
     return Path(os.environ.get("EDGEKIT_DATA") or platformdirs.user_data_dir("edgekit", appauthor=False))
 
 
+def profiles_dir() -> Path:
+    """The user's own device profiles. ``EDGEKIT_PROFILES`` overrides it."""
+    config = Path(platformdirs.user_config_dir("edgekit", appauthor=False))
+    return Path(os.environ.get("EDGEKIT_PROFILES") or config / "device_profiles")
+
+
 def store_url() -> str:
     """SQLAlchemy URL of the results store: ``EDGEKIT_STORE``, or an SQLite file under the user's data directory."""
     return os.environ.get("EDGEKIT_STORE") or f"sqlite:///{data_dir() / 'results.sqlite'}"

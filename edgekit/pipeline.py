@@ -6,20 +6,27 @@ device's. Every function takes records and gives records.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import msgspec
+
+from edgekit.convert import check as check_stage
 from edgekit.convert import convert as convert_stage
 from edgekit.convert import entries, events
 from edgekit.convert.cache import Cache
+from edgekit.convert.check import Checked
 from edgekit.convert.launch import Outcome
 from edgekit.convert.request import ConvertRequest
 from edgekit.device import check as device_check
 from edgekit.device.device import Device
 from edgekit.device.foreign import describe_file
 from edgekit.device.resolve import open_device
+from edgekit.diagnosis import Diagnosis
+from edgekit.doctor import diagnose as doctor_stage
+from edgekit.doctor.request import DoctorRequest
 from edgekit.errors import DeviceError, EdgekitError, ParityError
 from edgekit.evaluate import subjects as evaluate_stage
 from edgekit.evaluate.subjects import EvaluateRequest, Scored
@@ -68,6 +75,7 @@ def convert(request: ConvertRequest, output: Path | None, on_event: OnEvent) -> 
     if output is not None:
         convert_stage.check_output(output)
     outcome = convert_stage.convert(request, on_event)
+    explain(outcome.errors, request, on_event)
     for artifact in outcome.artifacts:
         if artifact.parity.passed is False:
             outcome.errors[artifact.format] = parity_failed(artifact)
@@ -76,6 +84,40 @@ def convert(request: ConvertRequest, output: Path | None, on_event: OnEvent) -> 
             a if a.format in outcome.errors else convert_stage.deliver(a, output) for a in outcome.artifacts
         ]
     return outcome
+
+
+def explain(errors: dict[str, EdgekitError], request: ConvertRequest, on_event: OnEvent) -> None:
+    """Replace, in place, the errors of converters and runtimes that name no operator by what the doctor finds.
+
+    Asking takes some seconds, and only after such a failure. An error that the doctor can't explain stays as it is.
+    """
+    formats = tuple(name for name, error in errors.items() if doctor_stage.is_unexplained(error))
+    if not formats:
+        return
+    asked = DoctorRequest(
+        load=request.load,
+        formats=formats,
+        precision=request.precision,
+        golden=msgspec.structs.replace(request.golden, count=1),
+        jobs=request.jobs,
+        memory_limit_bytes=request.memory_limit_bytes,
+    )
+    try:
+        found = doctor_stage.failing(asked, on_event)
+    except EdgekitError:  # then the converter's own error is all that is known
+        return
+    for name, finding in found.items():
+        errors[name] = doctor_stage.explained(finding, errors[name])
+
+
+def check(request: ConvertRequest, files: Sequence[str], on_event: OnEvent) -> Checked:
+    """Judge files that were converted before, as they are, against the model."""
+    return check_stage.check(request, files, on_event)
+
+
+def doctor(request: DoctorRequest, on_event: OnEvent) -> Diagnosis:
+    """What would go wrong with a model in the chosen formats; nothing is converted."""
+    return doctor_stage.diagnose(request, on_event)
 
 
 def parity_failed(artifact: Artifact) -> ParityError:

@@ -77,7 +77,12 @@ class Exported(Record, frozen=True, kw_only=True):
 
 
 class Divergence(Record, frozen=True, kw_only=True):
-    """The first intermediate tensor, in execution order, that leaves the tolerance; null figures were not finite."""
+    """The first intermediate tensor of the model, in execution order, that the file does not reproduce.
+
+    ``file_value`` is the value in the file that shows it, null where it was found without looking into the file. Where
+    the file has fused the tensor away, the figures are those of ``figures_of``, the first one behind it that is there.
+    Null figures were not finite, or nothing in the file is of that size.
+    """
 
     tensor: str
     op: str
@@ -85,6 +90,8 @@ class Divergence(Record, frozen=True, kw_only=True):
     source: str
     max_abs: float | None
     cosine: float | None
+    file_value: str | None = None
+    figures_of: str | None = None
 
 
 class Tolerance(Record, frozen=True, kw_only=True):
@@ -114,14 +121,19 @@ class Parity(Record, frozen=True, kw_only=True):
 
 
 class UndelegatedOp(Record, frozen=True, kw_only=True):
-    """Operators of one kind that stay outside the backend's delegate."""
+    """Operators of one kind that stay outside the backend's delegate, by their name in the file."""
 
     op: str
     count: int
 
 
 class Artifact(Record, frozen=True, kw_only=True):
-    """A converted file (or directory, for .mlpackage). ``exported_sha256`` is null for a file made elsewhere."""
+    """A converted file (or directory, for .mlpackage). ``exported_sha256`` is null for a file made elsewhere.
+
+    ``operators`` counts the file's operators, those inside delegates included and constants apart; ``weight_bytes`` the
+    bytes of its constants. ``undelegated_macs_share`` is the share (0 to 1) of the multiply-accumulates that stay
+    outside the delegate. ``placement_note`` says where these come from, and why what is null is not known.
+    """
 
     schema: int = SCHEMA
     sha256: str
@@ -135,8 +147,12 @@ class Artifact(Record, frozen=True, kw_only=True):
     cached: bool = False
     converter: str = ""
     rewrites: tuple[str, ...] = ()
+    operators: int | None = None
+    weight_bytes: int | None = None
     partitions: int | None = None
     undelegated_ops: tuple[UndelegatedOp, ...] | None = None
+    undelegated_macs_share: float | None = None
+    placement_note: str | None = None
     convert_seconds: float | None = None
     convert_peak_rss_bytes: int | None = None
     weights: str = ""

@@ -45,6 +45,13 @@ def tiny():
     return _with_statistics(Tiny()), EXAMPLE
 
 
+def tiny_with_another_activation():
+    """The same weights as ``tiny`` has under the same seed."""
+    module = _with_statistics(Tiny())
+    module.stem[2] = nn.Hardswish()
+    return module, EXAMPLE
+
+
 def tiny_module_only():
     return _with_statistics(Tiny())
 
@@ -206,3 +213,29 @@ def resize():
 
 def attention():
     return Attention().eval(), (torch.zeros(1, 6, 32),)
+
+
+class Products(nn.Module):
+    """Every kind of layer whose multiply-accumulates are counted; one takes its weight from the input, as no delegate
+    can."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 8, 3, stride=2, padding=1)
+        self.grouped = nn.Conv2d(8, 12, 3, padding=1, groups=4)
+        self.depthwise = nn.Conv2d(12, 24, 3, padding=1, groups=12)
+        self.up = nn.ConvTranspose2d(24, 6, 2, stride=2)
+        self.signal = nn.Conv1d(6, 4, 3, padding=1)
+        self.weights = nn.Linear(4, 2 * 6 * 9)
+        self.head = nn.Linear(16, 10)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        image = self.up(self.depthwise(self.grouped(self.conv(x).relu()).relu()))
+        rows = image.mean(3)
+        signal = torch.bmm(self.signal(rows), torch.bmm(rows.transpose(1, 2), rows).softmax(-1))
+        weight = self.weights(signal.mean(2)).reshape(2, 6, 3, 3)
+        return self.head(nn.functional.conv2d(image, weight, padding=1).mean(3) + signal[:, :2])
+
+
+def products():
+    return Products().eval(), (torch.zeros(1, 3, 16, 16),)

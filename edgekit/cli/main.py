@@ -19,6 +19,8 @@ from edgekit.version import __version__
 COMMANDS = {
     "deploy": ("deploy", "Convert a model, check it, run it on a device and measure it there."),
     "convert": ("convert", "Convert a PyTorch model and prove each file against PyTorch."),
+    "doctor": ("doctor", "Say what will fail or run badly in a model, and what to do about it."),
+    "check": ("check", "Check that converted files still compute what a model computes."),
     "profile": ("profile", "Show where the time goes, operator by operator."),
     "evaluate": ("evaluate", "Measure the accuracy of converted files on your data."),
     "zoo": ("zoo", "List the models that come with edgekit, or describe one."),

@@ -35,6 +35,8 @@ output_options = stack(
 
 model_options = stack(
     click.option("--arch", metavar="SPEC", help="Architecture of a state dict: timm:NAME, file.py:factory, …"),
+    click.option("--weights", metavar="FILE", help="Weights for a zoo: or timm: model (.pt, .pth, .safetensors)."),
+    click.option("--pretrained", is_flag=True, help="Published weights for a zoo: or timm: model, from the network."),
     click.option("--trust-pickle", is_flag=True, help="Unpickle the file. It can run any code in it."),
     click.option("--input-shape", metavar="SHAPE", help='For example "1,3,224,224"; several inputs with ";".'),
     click.option(
@@ -44,20 +46,28 @@ model_options = stack(
     click.option("--seed", default=0, show_default=True, help="Seed of random weights and generated inputs."),
 )  # fmt: skip
 
-convert_options = stack(
-    click.option("--to", "formats", metavar="LIST", help="Formats: executorch,litert,coreml,onnx."),
-    click.option("--precision", default="fp32", show_default=True, help="fp32; coreml also fp16."),
+golden_options = stack(
     click.option(
         "--inputs", "inputs", metavar="DIR", type=click.Path(),
         help="Golden inputs: a folder of images or .npy files. Default: seeded natural-statistics images.",
     ),
     click.option("--golden-count", default=8, show_default=True, type=click.IntRange(1, 10_000),
                  help="How many golden inputs."),
-    click.option("--no-parity", is_flag=True, help="Don't compare with PyTorch; recorded as not checked."),
+)  # fmt: skip
+
+worker_options = stack(
     click.option("--jobs", "-j", type=click.IntRange(1), help="Conversions at once. Default: the number of cores."),
     click.option("--memory-limit", metavar="SIZE", help="Bound for all conversions together, e.g. 8GiB. "
                  "Default: 60% of the free memory."),
 )  # fmt: skip
+
+convert_options = stack(
+    click.option("--to", "formats", metavar="LIST", help="Formats: executorch,litert,coreml,onnx."),
+    click.option("--precision", default="fp32", show_default=True, help="fp32; coreml also fp16."),
+    golden_options,
+    click.option("--no-parity", is_flag=True, help="Don't compare with PyTorch; recorded as not checked."),
+    worker_options,
+)
 
 device_options = stack(
     click.option("--device", "-d", default="host", show_default=True, metavar="SPEC", help="Where to run; see "

@@ -16,6 +16,8 @@ _VERBS = {
     "convert": "convert",
     "parity": "compare with PyTorch",
     "locate": "locate the first diverging tensor",
+    "prove": "prove the rewrites and count operations",
+    "examine": "look for what fails or runs badly",
 }
 
 

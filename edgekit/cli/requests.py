@@ -9,6 +9,7 @@ import msgspec
 from edgekit import paths
 from edgekit.cli.options import cores, free_memory_bytes, parse_formats, parse_size
 from edgekit.convert.request import ConvertRequest, GoldenRequest
+from edgekit.doctor.request import DoctorRequest
 from edgekit.model.request import LoadRequest, parse_input_shape, parse_input_spec
 from edgekit.records import Plan
 
@@ -25,6 +26,8 @@ def load_request(model: str, options: dict[str, Any]) -> LoadRequest:
         input_shape=parse_input_shape(shape) if shape else None,
         input_spec=parse_input_spec(spec) if spec else None,
         seed=options.get("seed") or 0,
+        weights=options.get("weights"),
+        pretrained=bool(options.get("pretrained")),
     )
 
 
@@ -41,6 +44,22 @@ def convert_request(model: str, options: dict[str, Any], default_formats: tuple[
         jobs=options.get("jobs") or cores(),
         memory_limit_bytes=parse_size(limit) if limit else int(free_memory_bytes() * _MEMORY_SHARE),
         cache=str(paths.cache_dir()),
+    )
+
+
+def doctor_request(model: str, options: dict[str, Any], default_formats: tuple[str, ...]) -> DoctorRequest:
+    """What to examine, from ``model_options``, ``worker_options`` and the doctor's own."""
+    limit = options.get("memory_limit")
+    golden = GoldenRequest(
+        directory=options.get("inputs"), count=options["golden_count"], seed=options.get("seed") or 0
+    )
+    return DoctorRequest(
+        load=load_request(model, options),
+        formats=parse_formats(options.get("formats"), default_formats),
+        precision=options["precision"],
+        golden=golden,
+        jobs=options.get("jobs") or cores(),
+        memory_limit_bytes=parse_size(limit) if limit else int(free_memory_bytes() * _MEMORY_SHARE),
     )
 
 

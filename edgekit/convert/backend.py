@@ -23,10 +23,17 @@ ENTRY_POINTS = "edgekit.backends"
 
 
 class Conversion(Record, frozen=True, kw_only=True):
-    """What a backend says about the file it wrote; null where the format has no delegates."""
+    """What a backend says about the file it wrote: see :class:`~edgekit.records.Artifact`.
 
+    What it leaves null is explained in ``placement_note``.
+    """
+
+    operators: int | None = None
+    weight_bytes: int | None = None
     partitions: int | None = None
     undelegated_ops: tuple[UndelegatedOp, ...] | None = None
+    undelegated_macs_share: float | None = None
+    placement_note: str | None = "this backend does not say"
 
 
 class Backend(Protocol):

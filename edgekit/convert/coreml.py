@@ -6,7 +6,7 @@ from pathlib import Path
 
 from torch.export import ExportedProgram
 
-from edgekit.convert import speedups
+from edgekit.convert import placement, speedups
 from edgekit.convert.backend import Conversion
 
 
@@ -28,4 +28,4 @@ class Converter:
             skip_model_load=True,
         )
         model.save(str(path))
-        return Conversion()
+        return placement.read("coreml", path)

@@ -1,4 +1,4 @@
-"""Which intermediate tensor of a converted program is the first to differ from PyTorch's.
+"""Which intermediate tensor is the first to differ from PyTorch's, by converting once more: where the file can't tell.
 
 Method: make every intermediate tensor an output, convert that program with the same backend, run it on the golden
 input with the largest error, and compare tensor by tensor in execution order. One more conversion, only on failure;
@@ -7,7 +7,6 @@ above MAX_TAPS tensors a second one looks between the last tensor that agreed an
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +15,7 @@ import numpy.typing as npt
 import torch
 from torch.fx import GraphModule, Node
 
-from edgekit.convert import parity
+from edgekit.convert import eager, parity
 from edgekit.records import Divergence, Tolerance
 
 if TYPE_CHECKING:
@@ -28,12 +27,6 @@ Array = npt.NDArray[Any]
 
 # More outputs than this make some runtimes refuse the file; more tensors are thinned out evenly.
 MAX_TAPS = 160
-_VIEWS = ("view", "reshape", "flatten", "permute", "transpose", "squeeze", "unsqueeze", "expand", "dropout", "clone")
-
-
-def comparable(program: ExportedProgram) -> list[str]:
-    """The names of the intermediate tensors that are worth comparing, in execution order."""
-    return [node.name for node in program.graph.nodes if _worth_comparing(node)]
 
 
 def tap(program: ExportedProgram, names: Sequence[str]) -> tuple[ExportedProgram, GraphModule]:
@@ -57,13 +50,6 @@ def tap(program: ExportedProgram, names: Sequence[str]) -> tuple[ExportedProgram
     return tapped, plain
 
 
-def _worth_comparing(node: Node) -> bool:
-    value = node.meta.get("val")
-    if node.op != "call_function" or node.target is operator.getitem or not isinstance(value, torch.Tensor):
-        return False
-    return value.dtype.is_floating_point and not any(f".{view}" in str(node.target) for view in _VIEWS)
-
-
 def locate(
     program: ExportedProgram,
     origins: Mapping[str, NodeOrigin],
@@ -76,7 +62,7 @@ def locate(
     ``run`` converts and runs a program on ``sample`` (one array per input) and returns its outputs.
     """
     known: Divergence | None = None
-    window = comparable(program)
+    window = eager.comparable(program)
     while window:
         picked = window
         if len(window) > MAX_TAPS:
@@ -85,7 +71,7 @@ def locate(
         if found is None:
             break
         name, figures = found
-        known = _divergence(name, origins, figures)
+        known = describe(name, origins, figures)
         # Between the last tensor that agreed and this one there may be others that were thinned out.
         index = picked.index(name)
         window = window[window.index(picked[index - 1]) + 1 if index else 0 : window.index(name)]
@@ -104,23 +90,24 @@ def _first(
         reference = eager(*(torch.from_numpy(np.array(a)) for a in sample))
     for name, expected, actual in zip(names, reference, run(tapped), strict=True):
         wanted = expected.detach().numpy()[None]
-        figures = parity.figures(np.asarray(actual).reshape(wanted.shape), wanted)
+        figures = parity.figures(np.asarray(actual).reshape(wanted.shape), wanted, tolerance)
         if not parity.within(figures, tolerance):
             return name, figures
     return None
 
 
-def _divergence(name: str, origins: Mapping[str, NodeOrigin], figures: dict[str, Any]) -> Divergence:
+def describe(name: str, origins: Mapping[str, NodeOrigin], figures: Mapping[str, Any]) -> Divergence:
+    """The record of a diverging tensor: where it is in the model, and its figures if there are any."""
     origin = origins.get(name)
     return Divergence(
         tensor=name,
         op=origin.op if origin else "",
         module=origin.module if origin else "",
         source=origin.source if origin else "",
-        max_abs=_finite(figures["max_abs"]),
-        cosine=_finite(figures["cosine"]),
+        max_abs=_finite(figures.get("max_abs")),
+        cosine=_finite(figures.get("cosine")),
     )
 
 
-def _finite(value: float) -> float | None:
-    return value if np.isfinite(value) else None
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and np.isfinite(value) else None

@@ -15,7 +15,7 @@ from edgekit.convert import judge
 from edgekit.convert import request as keys
 from edgekit.convert.backend import BackendInfo
 from edgekit.convert.cache import Cache
-from edgekit.convert.parity import not_checked
+from edgekit.convert.parity import TOLERANCES, not_checked
 from edgekit.model.dependencies import Dependency, unchanged
 from edgekit.records import Artifact, Exported, Parity, Record
 
@@ -79,7 +79,7 @@ def find_artifact(cache: Cache, exported: Exported, info: BackendInfo, precision
 
 def find_parity(cache: Cache, artifact: Artifact, exported: Exported) -> Parity | None:
     """The parity of this file on this golden data with this runtime or evaluator, if it was judged before."""
-    entry = cache.lookup("parity", _parity_key(artifact, exported))
+    entry = cache.lookup("parity", parity_key(artifact, exported))
     return read(entry / "parity.json", Parity) if entry else None
 
 
@@ -95,10 +95,12 @@ def settled_parity(cache: Cache, artifact: Artifact, exported: Exported, check: 
 
 def parity_outputs(cache: Cache, artifact: Artifact, exported: Exported) -> tuple[Path, ...]:
     """The outputs of the parity run, one stacked .npy per output; empty if there was none."""
-    entry = cache.lookup("parity", _parity_key(artifact, exported))
+    entry = cache.lookup("parity", parity_key(artifact, exported))
     paths = [entry / f"output_{index}.npy" for index in range(len(exported.outputs))] if entry else []
     return tuple(paths) if all(path.is_file() for path in paths) else ()
 
 
-def _parity_key(artifact: Artifact, exported: Exported) -> str:
-    return keys.parity_key(artifact.sha256, exported.golden.sha256, judge.version(artifact.format))
+def parity_key(artifact: Artifact, exported: Exported) -> str:
+    """The key of this file's parity on the model's golden data."""
+    tolerance = TOLERANCES[artifact.precision]
+    return keys.parity_key(artifact.sha256, exported.golden.sha256, judge.version(artifact.format), tolerance)

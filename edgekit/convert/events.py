@@ -6,9 +6,10 @@ from typing import Any, Literal
 
 import msgspec
 
+from edgekit.diagnosis import BackendReport, Finding, ModelReport
 from edgekit.records import Artifact, Exported
 
-Stage = Literal["load", "export", "golden", "convert", "parity", "locate"]
+Stage = Literal["load", "export", "golden", "convert", "parity", "locate", "prove", "examine"]
 State = Literal["started", "finished", "failed", "waiting"]
 
 
@@ -33,6 +34,20 @@ class ArtifactReady(msgspec.Struct, frozen=True, tag=True, kw_only=True):
     artifact: Artifact
 
 
+class Proved(msgspec.Struct, frozen=True, tag=True, kw_only=True):
+    """What the model takes is counted, and the rewrites for every backend are proved."""
+
+    report: ModelReport
+    findings: tuple[Finding, ...]
+
+
+class Examined(msgspec.Struct, frozen=True, tag=True, kw_only=True):
+    """The doctor is done with one backend."""
+
+    report: BackendReport
+    findings: tuple[Finding, ...]
+
+
 class Failed(msgspec.Struct, frozen=True, tag=True, kw_only=True):
     """The whole call failed (``format`` is null), or one format did; ``error`` is EdgekitError.to_dict()."""
 
@@ -41,7 +56,9 @@ class Failed(msgspec.Struct, frozen=True, tag=True, kw_only=True):
     traceback: str | None = None
 
 
-Event = Progress | ExportedReady | ArtifactReady | Failed
+Event = Progress | ExportedReady | ArtifactReady | Proved | Examined | Failed
+# The last word of a worker.
+LAST = (ArtifactReady, Proved, Examined, Failed)
 
 encode = msgspec.json.Encoder().encode
 decode = msgspec.json.Decoder(Event).decode

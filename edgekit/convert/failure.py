@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from edgekit.convert.remedies import remedy_for
 from edgekit.errors import ConvertError
 
 if TYPE_CHECKING:
@@ -18,13 +19,33 @@ _MAX_TEXT = 400
 _MAX_SEARCHED = 20_000
 _MAX_CHAIN = 8
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
-_CLASS = re.compile(r"^<class '[^']+'>: ")
+# What only the authors of a converter can read in its sentences.
+_NOISE = (
+    (re.compile(r"^<class '[^']+'>: "), ""),
+    (re.compile(r"^Failed to run converter passes:\s*|<unknown>:\d+: error: "), ""),
+    (re.compile(r'loc\("[^"]*"\("[^"]*"\)\): '), ""),
+    (re.compile(r" that was explicitly marked illegal|: %\d+ = .*$"), ""),
+    (re.compile(r"ERROR: \[[^]]*\]\s*(└\s*)?"), ""),
+    (re.compile(r"^The runtime could not (load|run) the model: (?=.)"), ""),
+    (re.compile(r"CompiledModel error: code=\d+, message="), ""),
+    (re.compile(r"^\[ONNXRuntimeError\] : \d+ : \w+ : "), ""),
+)
 # How the converters write an operator's name: torch's own ways, then coremltools' and LiteRT's sentences.
 _OPERATOR = (
     re.compile(r"\b(?:aten|prims|torchvision|quantized_decomposed)(?:\.|::)(\w+)"),
     re.compile(r"(?:convert function for|lowering for|op) ['\"]?(\w+)['\"]? not (?:implemented|found)"),
     re.compile(r"\bLowering not found: (\w+)"),
     re.compile(r"unsupported (?:op|operator|fx node)[^\w]+(\w+)", re.IGNORECASE),
+    # Operators of other libraries, in executorch's list of those that it can't plan memory for.
+    re.compile(r"Missing out variants: .*?::(\w+)"),
+    re.compile(r"OpOverload\(op='\w+\.(\w+)'"),
+    re.compile(r"\bLowering not found: \w+\.(\w+)"),
+)
+# How they write a node's name: LiteRT's compiler, torch.fx and coremltools.
+_NODE = (
+    re.compile(r'loc\("[^"]*"\("(\w+)"\)\)'),
+    re.compile(r"While executing %(\w+)"),
+    re.compile(r'Layer "(\w+)"'),
 )
 
 
@@ -32,18 +53,20 @@ def translate(
     failure: BaseException, format_name: str, program: ExportedProgram, origins: Mapping[str, NodeOrigin]
 ) -> ConvertError:
     """The typed error for a failed conversion; names the operator's place if the converter named the operator."""
-    find = _finder(program, origins)
+    find, find_node = _finders(program, origins)
     for line, cause in _lines(failure):
         found = [find(name) for pattern in _OPERATOR for name in pattern.findall(line)]
+        found += [find_node(name) for pattern in _NODE for name in pattern.findall(line)]
         for origin in found:
             if origin is not None:
                 return _at_operator(origin, cause, format_name)
-    cause = first_line(failure)
+    cause = plain_reason(first_line(failure))
     return ConvertError(
         f"{format_name} could not convert the model: {cause}",
         where=format_name,
         next_step="Run again with --traceback for the converter's own report.",
         format=format_name,
+        cause=cause,
     )
 
 
@@ -52,7 +75,7 @@ def _at_operator(origin: NodeOrigin, cause: str, format_name: str) -> ConvertErr
     return ConvertError(
         f"{format_name} could not convert the operator {origin.op}: {cause}",
         where=f"{origin.op} in {place}" if place else origin.op,
-        next_step="Replace the operator in that line by supported ones, or leave this format out with --to.",
+        next_step=f"{remedy_for(origin.op, 'fails')} Or leave this format out with --to.",
         format=format_name,
         op=origin.op,
         module=origin.module,
@@ -71,8 +94,15 @@ def _lines(failure: BaseException) -> Iterator[tuple[str, str]]:
             if line.strip():
                 # torch.fx adds the node that was being run below the reason.
                 why = first_line(seen) if line.startswith("While executing") else line.strip()[:_MAX_TEXT]
-                yield line, _CLASS.sub("", why)
+                yield line, plain_reason(why)
         seen = seen.__cause__ or seen.__context__
+
+
+def plain_reason(text: str) -> str:
+    """A converter's sentence without marks of its own compiler; what it says stays word for word."""
+    for pattern, instead in _NOISE:
+        text = pattern.sub(instead, text)
+    return text.strip()
 
 
 def first_line(failure: BaseException) -> str:
@@ -81,25 +111,32 @@ def first_line(failure: BaseException) -> str:
     return (lines[0] if lines else type(failure).__name__)[:_MAX_TEXT]
 
 
-def _finder(program: ExportedProgram, origins: Mapping[str, NodeOrigin]) -> Callable[[str], NodeOrigin | None]:
-    """From an operator's bare name to the first place in the model that it comes from."""
+_Find = Callable[[str], "NodeOrigin | None"]
+
+
+def _finders(program: ExportedProgram, origins: Mapping[str, NodeOrigin]) -> tuple[_Find, _Find]:
+    """From an operator's bare name to the first place in the model that it comes from; and from a node's name."""
     direct: dict[str, NodeOrigin] = {}
     for node in program.graph.nodes:
         if node.op == "call_function" and node.name in origins:
             direct.setdefault(_base(node.target), origins[node.name])
 
     @functools.cache
-    def decomposed() -> dict[str, NodeOrigin]:
+    def decomposed() -> tuple[dict[str, NodeOrigin], dict[str, NodeOrigin]]:
         return _decomposed_origins(program, origins)
 
     @functools.cache
     def find(name: str) -> NodeOrigin | None:
-        found = direct.get(name) or decomposed().get(name)
+        found = direct.get(name) or decomposed()[0].get(name)
         # A converter's own decompositions may rename: aten.special_bessel_j0 becomes prims.bessel_j0.
         near = [operator for operator in direct if operator.endswith(f"_{name}")]
         return found or (direct[near[0]] if len(near) == 1 else None)
 
-    return find
+    def find_node(name: str) -> NodeOrigin | None:
+        # The converters name what they have made by then, which may be called like another node of the program.
+        return decomposed()[1].get(name) or origins.get(name)
+
+    return find, find_node
 
 
 def _base(target: Any) -> str:
@@ -108,18 +145,22 @@ def _base(target: Any) -> str:
     return parts[1] if len(parts) > 1 else parts[0]
 
 
-def _decomposed_origins(program: ExportedProgram, origins: Mapping[str, NodeOrigin]) -> dict[str, NodeOrigin]:
-    """Operators that only exist after decomposition, traced back through the nodes' history."""
+def _decomposed_origins(
+    program: ExportedProgram, origins: Mapping[str, NodeOrigin]
+) -> tuple[dict[str, NodeOrigin], dict[str, NodeOrigin]]:
+    """Operators and nodes that only exist after decomposition, by name, traced back through the nodes' history."""
     try:
         decomposed = program.run_decompositions()
     except Exception:  # noqa: BLE001 - the program may be the reason for the failure: then there is no history to follow
-        return {}
-    found: dict[str, NodeOrigin] = {}
+        return {}, {}
+    operators: dict[str, NodeOrigin] = {}
+    nodes: dict[str, NodeOrigin] = {}
     for node in decomposed.graph.nodes:
         history = node.meta.get("from_node") or [] if node.op == "call_function" else []
         while history:
             if history[0].name in origins:
-                found.setdefault(_base(node.target), origins[history[0].name])
+                operators.setdefault(_base(node.target), origins[history[0].name])
+                nodes[node.name] = origins[history[0].name]
                 break
             history = history[0].from_node
-    return found
+    return operators, nodes

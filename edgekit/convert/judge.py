@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from edgekit.harness.engines import table
+from edgekit.harness.engines.base import runtime_call
 from edgekit.harness.engines.create import create as create_engine
 from edgekit.job import ENGINE_OF_FORMAT
 
@@ -81,7 +82,8 @@ def outputs(format_name: str, path: Path, inputs: Sequence[Any]) -> list[Any]:
         rows = []
         for index in range(len(inputs[0])):
             runner.bind([np.ascontiguousarray(stack[index]) for stack in inputs])
-            runner.run()
+            with runtime_call("run the model", path):
+                runner.run()
             rows.append([np.array(value, copy=True) for value in runner.outputs()])
     return [np.stack([row[k] for row in rows]) for k in range(len(rows[0]))]
 

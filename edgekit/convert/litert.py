@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 from torch.export import ExportedProgram
 
+from edgekit.convert import placement
 from edgekit.convert.backend import Conversion
 
 
@@ -39,4 +40,4 @@ class Converter:
         from litert_torch import model
 
         model.LiteRTModel(exporter).export(str(path))
-        return Conversion()
+        return placement.read("litert", path)

@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 from torch.export import ExportedProgram
 
+from edgekit.convert import placement
 from edgekit.convert.backend import Conversion
 
 # ONNX keeps tensors inside the protobuf up to its 2 GB bound; a file of its own is easier to push and to hash.
@@ -25,4 +26,4 @@ class Converter:
         if made is None:
             raise RuntimeError("torch.onnx.export returned no program")
         made.save(str(path))
-        return Conversion()
+        return placement.read("onnx", path)

@@ -25,6 +25,8 @@ TOLERANCES: dict[str, Tolerance] = {
 
 # PSNR of equal stacks is infinite, which JSON can't hold; float32 itself ends near 150 dB.
 MAX_PSNR_DB = 200.0
+# However loose a tolerance is: scores further apart than this share of the largest are no tie.
+WIDEST_TIE = 0.05
 
 
 def compare(
@@ -46,7 +48,7 @@ def compare(
             tolerance=tolerance,
             golden_sha256=golden_sha256,
         )
-    per_output = [figures(a, r) for a, r in zip(actual, reference, strict=True)]
+    per_output = [figures(a, r, tolerance) for a, r in zip(actual, reference, strict=True)]
     # numpy's extremes, unlike Python's, are NaN if any value is.
     worst: dict[str, Any] = {
         "max_abs": float(np.max([f["max_abs"] for f in per_output])),
@@ -73,8 +75,8 @@ def not_checked(reason: str, golden: Golden | None = None) -> Parity:
     return Parity(passed=None, reason=reason, golden_sha256=golden.sha256 if golden else None)
 
 
-def figures(actual: Array, reference: Array) -> dict[str, Any]:
-    """Every figure for one pair of stacks, with the reference's ``peak``."""
+def figures(actual: Array, reference: Array, tolerance: Tolerance) -> dict[str, Any]:
+    """Every figure for one pair of stacks, with the reference's ``peak``; of ``tolerance`` counts what is a tie."""
     a, r = actual.astype(np.float64), reference.astype(np.float64)
     peak = float(np.abs(r).max()) if r.size else 0.0
     difference = np.abs(a - r)
@@ -88,14 +90,15 @@ def figures(actual: Array, reference: Array) -> dict[str, Any]:
             "max_rel": float((difference / (np.abs(r) + 1e-3 * peak + 1e-300)).max()) if r.size else 0.0,
             "cosine": float(np.vdot(a, r)) / norms if norms != 0 else float(np.array_equal(a, r)),
             "psnr_db": float(min(psnr, MAX_PSNR_DB)) if not np.isnan(psnr) else float("nan"),
-            "top1": _top1(a, r, reference.shape),
+            "top1": _top1(a, r, reference.shape, min(tolerance.max_abs, WIDEST_TIE) * peak),
         }
 
 
-def _top1(a: Array, r: Array, shape: tuple[int, ...]) -> float | None:
+def _top1(a: Array, r: Array, shape: tuple[int, ...], tie: float) -> float | None:
     """Share of rows with the same best class; null unless an output looks like class scores (N, batch, classes).
 
-    A sample whose two best classes are closer than the tolerance of a float32 sum is no evidence and counts as equal.
+    Another class counts as equal if the reference itself puts it within ``tie`` of its best: each value may be that far
+    off, so that the order of the two is no evidence.
     """
     if len(shape) != 3 or shape[2] < 2:
         return None
@@ -103,13 +106,25 @@ def _top1(a: Array, r: Array, shape: tuple[int, ...]) -> float | None:
     best = r2.argmax(axis=1)
     ours = a2.argmax(axis=1)
     rows = np.arange(len(r2))
-    tied = np.abs(r2[rows, best] - r2[rows, ours]) <= 1e-5 * np.abs(r2).max()
+    tied = np.abs(r2[rows, best] - r2[rows, ours]) <= tie
     return float(np.mean((best == ours) | tied))
 
 
 def within(found: dict[str, Any], tolerance: Tolerance) -> bool:
     """Whether one tensor's figures stay inside the tolerance."""
     return not _failures([found], tolerance)
+
+
+def agree(actual: Sequence[Array], reference: Sequence[Array], tolerance: Tolerance) -> bool:
+    """Whether every tensor of one sample is inside the tolerance, the best class apart."""
+    pairs = zip(actual, reference, strict=True)
+    return all(within({**figures(a[None], r[None], tolerance), "top1": None}, tolerance) for a, r in pairs)
+
+
+def only_classes_differ(actual: Sequence[Array], reference: Sequence[Array], tolerance: Tolerance) -> bool:
+    """Whether every value of these stacks is inside the tolerance, so that nothing but a best class can fail."""
+    pairs = zip(actual, reference, strict=True)
+    return all(within({**figures(a, r, tolerance), "top1": None}, tolerance) for a, r in pairs)
 
 
 def _failures(per_output: Sequence[dict[str, Any]], tolerance: Tolerance) -> list[str]:

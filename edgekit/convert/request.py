@@ -10,12 +10,15 @@ from edgekit.convert.backend import BackendInfo, versions
 from edgekit.convert.cache import key_of
 from edgekit.export import rewrites
 from edgekit.model.request import LoadRequest
-from edgekit.records import Record
+from edgekit.records import Record, Tolerance
 from edgekit.version import __version__
 
 # Packages that take part in loading and exporting a model.
 _MODEL_PACKAGES = ("torch", "torchvision", "timm", "safetensors")
 DEFAULT_GOLDEN_COUNT = 8
+# Raised when what is kept beside a converted file, or said of its parity, changes: then it is made again.
+_ARTIFACT_RECORD = 2
+_PARITY_RECORD = 2
 
 
 class GoldenRequest(Record, frozen=True, kw_only=True):
@@ -27,7 +30,10 @@ class GoldenRequest(Record, frozen=True, kw_only=True):
 
 
 class ConvertRequest(Record, frozen=True, kw_only=True):
-    """One call of ``convert``. ``jobs`` and ``memory_limit_bytes`` bound what runs side by side."""
+    """One call of ``convert``, or of ``check``: ``files`` then holds one file per format, to be judged as it is.
+
+    ``jobs`` and ``memory_limit_bytes`` bound what runs side by side. An empty ``precision`` is that of each file.
+    """
 
     load: LoadRequest
     formats: tuple[str, ...]
@@ -37,6 +43,7 @@ class ConvertRequest(Record, frozen=True, kw_only=True):
     jobs: int = 2
     memory_limit_bytes: int = 8 << 30
     cache: str = ""
+    files: tuple[str, ...] = ()
 
 
 def _installed(name: str) -> str | None:
@@ -67,9 +74,11 @@ def _golden_identity(golden: GoldenRequest) -> list[object]:
 def artifact_key(exported_sha256: str, info: BackendInfo, precision: str) -> str:
     """Key of a converted file: the program (graph and weights), the recipe and the tools."""
     applied = rewrites.names(None) + rewrites.names(info.name)
-    return key_of("artifact", __version__, exported_sha256, info.name, precision, info.recipe, applied, versions(info))
+    tools = [__version__, _ARTIFACT_RECORD, versions(info)]
+    return key_of("artifact", tools, exported_sha256, info.name, precision, info.recipe, applied)
 
 
-def parity_key(artifact_sha256: str, golden_sha256: str, engine_version: str | None) -> str:
-    """Key of a parity result: the file, the golden data and the runtime that ran it."""
-    return key_of("parity", __version__, artifact_sha256, golden_sha256, engine_version)
+def parity_key(artifact_sha256: str, golden_sha256: str, engine_version: str | None, tolerance: Tolerance) -> str:
+    """Key of a parity result: the file, the golden data, the runtime that ran it and the bounds."""
+    judged = [__version__, _PARITY_RECORD, engine_version, tolerance]
+    return key_of("parity", judged, artifact_sha256, golden_sha256)

@@ -13,10 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from edgekit.convert import events, worker
-from edgekit.errors import ConvertError
+from edgekit.errors import ConvertError, EdgekitError, RuntimeCrashError
 
 _LOG_TAIL_BYTES = 2000
 _GRACE_SECONDS = 3.0
+
+# What a worker process runs: (task, where its events go, its log file).
+Work = Callable[[Any, Callable[[bytes], None], str], None]
 
 
 @dataclass(frozen=True)
@@ -49,8 +52,9 @@ def run(
     logs: Path,
     between: Callable[[], None] = lambda: None,
     start_method: str | None = None,
+    work: Work = worker.main,
 ) -> None:
-    """Run every task to its end, longest first; each ends in an ``ArtifactReady`` or a ``Failed`` event.
+    """Run every task to its end, longest first; each ends in one of ``events.LAST``.
 
     ``between`` is called once, after the first workers were started: work for which they need not wait.
     """
@@ -67,7 +71,7 @@ def run(
     running: list[_Running] = []
     try:
         while waiting or running:
-            _start_what_fits(waiting, running, limits, context, logs)
+            _start_what_fits(waiting, running, limits, context, logs, work)
             between()
             between = lambda: None  # noqa: E731 - once is enough
             _listen(running, emit)
@@ -81,7 +85,7 @@ def run(
 
 
 def _start_what_fits(
-    waiting: list[worker.Task], running: list[_Running], limits: Limits, context: Any, logs: Path
+    waiting: list[worker.Task], running: list[_Running], limits: Limits, context: Any, logs: Path, work: Work
 ) -> None:
     for task in list(waiting):
         used = sum(expected_bytes(r.task) for r in running)
@@ -91,7 +95,7 @@ def _start_what_fits(
         waiting.remove(task)
         receive, send = context.Pipe(duplex=False)
         log = logs / f"{task.info.name}.log"
-        process = context.Process(target=worker.main, args=(task, send.send_bytes, str(log)), daemon=True)
+        process = context.Process(target=work, args=(task, send.send_bytes, str(log)), daemon=True)
         process.start()
         send.close()
         running.append(_Running(task, process, receive, log))
@@ -110,17 +114,25 @@ def _listen(running: list[_Running], emit: Callable[[events.Event], None]) -> No
             if not entry.finished:
                 emit(events.Failed(error=_crash(entry).to_dict(), format=entry.task.info.name))
             continue
-        entry.finished = entry.finished or isinstance(event, (events.ArtifactReady, events.Failed))
+        entry.finished = entry.finished or isinstance(event, events.LAST)
         emit(event)
 
 
-def _crash(entry: _Running) -> ConvertError:
+def _crash(entry: _Running) -> EdgekitError:
     code = entry.process.exitcode
     if code is not None and code < 0:
         how = f"was killed by {signal.Signals(-code).name}"
         hint = " (out of memory?)" if -code == signal.SIGKILL else ""
     else:
         how, hint = f"ended with status {code}", ""
+    if entry.task.file is not None:
+        return RuntimeCrashError(
+            f"The process that ran the {entry.task.info.name} file {how}{hint}.",
+            where=entry.task.file,
+            next_step="Check that the file was copied completely; a file that is whole trips a fault of this runtime.",
+            format=entry.task.info.name,
+            log_tail=tail(entry.log),
+        )
     return ConvertError(
         f"The {entry.task.info.name} converter {how}{hint}.",
         where=entry.task.info.name,

@@ -75,9 +75,10 @@ def run(request: keys.ConvertRequest, emit: Emit, logs: Path) -> None:
         from edgekit.export.archive import load_program
 
         program, origins = load_program(cache.path("programs", exported.sha256))
+    files = request.files or (None,) * len(request.formats)
     tasks = [
-        worker.Task(backends.lookup(name), exported, request.precision, cache, request.check_parity, program, origins)
-        for name in request.formats
+        worker.Task(backends.lookup(n), exported, request.precision, cache, request.check_parity, program, origins, f)
+        for n, f in zip(request.formats, files, strict=True)
     ]
     limits = schedule.Limits(request.jobs, request.memory_limit_bytes)
     schedule.run(tasks, limits, emit, logs, between=save)
@@ -142,7 +143,7 @@ def _golden(request: keys.ConvertRequest, cache: Cache, model: Model, made: Expo
         preprocess=model.preprocess,
         rewrites=made.rewrites,
         torch_version=_torch_version(),
-        warnings=model.warnings,
+        warnings=model.warnings + made.warnings,
     )
 
 

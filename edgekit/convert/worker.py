@@ -24,12 +24,14 @@ import msgspec
 import numpy as np
 
 from edgekit.convert import backend as backends
-from edgekit.convert import entries, events, judge, parity, speedups
+from edgekit.convert import entries, events, judge, parity, placement, speedups
 from edgekit.convert import request as keys
 from edgekit.convert.cache import Cache
-from edgekit.convert.failure import first_line, translate
+from edgekit.convert.failure import translate
+from edgekit.convert.files.constants import precision_of
+from edgekit.convert.files.verify import verify
 from edgekit.convert.mil.failures import NotEvaluated
-from edgekit.errors import ConvertError, EdgekitError, RuntimeCrashError
+from edgekit.errors import ConvertError, EdgekitError
 from edgekit.export import rewrites
 from edgekit.export.rewrites.graph import origin_of
 from edgekit.harness.content import bytes_of, sha256_of
@@ -41,11 +43,17 @@ if TYPE_CHECKING:
     from edgekit.export.provenance import NodeOrigin
 
 Emit = Callable[[events.Event], None]
+Located = tuple[Divergence | None, list[str]]
+
+_ONLY_CLASSES = "every value is within its tolerance, but classes of nearly equal score changed places"
 
 
 @dataclass(frozen=True)
 class Task:
-    """What one worker is to do. ``program`` is null in a process that was not forked: it is loaded then."""
+    """What one worker is to do: convert, or judge ``file``, which was converted before.
+
+    ``program`` is null in a process that was not forked: it is loaded then.
+    """
 
     info: backends.BackendInfo
     exported: Exported
@@ -54,6 +62,7 @@ class Task:
     check_parity: bool
     program: ExportedProgram | None
     origins: Mapping[str, NodeOrigin] | None
+    file: str | None = None
 
 
 def main(task: Task, emit_bytes: Callable[[bytes], None], log: str) -> None:
@@ -89,6 +98,33 @@ def redirect_output(log: str) -> None:
 
 def run(task: Task, emit: Emit) -> None:
     """Convert unless the cache has the file, then judge it unless that was done before."""
+    artifact = _described(task, Path(task.file)) if task.file is not None else _from_cache_or_converted(task, emit)
+    judged = _judge(task, artifact, emit)
+    emit(events.ArtifactReady(artifact=msgspec.structs.replace(artifact, parity=judged)))
+
+
+def _described(task: Task, path: Path) -> Artifact:
+    """The record of a file that was converted before.
+
+    Raises:
+        RuntimeCrashError: it is damaged.
+    """
+    verify(task.info.name, path)
+    found = placement.read(task.info.name, path)
+    return Artifact(
+        sha256=sha256_of(path),
+        bytes=bytes_of(path),
+        format=task.info.name,
+        precision=task.precision or precision_of(task.info.name, path),
+        path=str(path),
+        model=task.exported.name,
+        exported_sha256=None,
+        parity=parity.not_checked("not compared yet"),
+        **msgspec.structs.asdict(found),
+    )
+
+
+def _from_cache_or_converted(task: Task, emit: Emit) -> Artifact:
     key = keys.artifact_key(task.exported.sha256, task.info, task.precision)
     started = time.monotonic()
     emit(events.Progress(stage="convert", state="started", format=task.info.name))
@@ -98,8 +134,7 @@ def run(task: Task, emit: Emit) -> None:
             artifact = _convert(task, key)
     seconds = time.monotonic() - started
     emit(events.Progress(stage="convert", state="finished", format=task.info.name, seconds=seconds))
-    judged = _judge(task, artifact, emit)
-    emit(events.ArtifactReady(artifact=msgspec.structs.replace(artifact, parity=judged)))
+    return artifact
 
 
 def _convert(task: Task, key: str) -> Artifact:
@@ -126,8 +161,7 @@ def _convert(task: Task, key: str) -> Artifact:
             parity=parity.not_checked("not compared yet"),
             converter=", ".join(f"{k} {v}" for k, v in backends.versions(task.info).items()),
             rewrites=task.exported.rewrites + applied,
-            partitions=conversion.partitions,
-            undelegated_ops=conversion.undelegated_ops,
+            **msgspec.structs.asdict(conversion),
             convert_seconds=round(time.monotonic() - started, 3),
             convert_peak_rss_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
             weights=task.exported.weights,
@@ -165,8 +199,7 @@ def _judge(task: Task, artifact: Artifact, emit: Emit) -> Parity:
     settled = entries.settled_parity(task.cache, artifact, task.exported, task.check_parity)
     if settled is not None:
         return settled
-    golden = task.exported.golden
-    key = keys.parity_key(artifact.sha256, golden.sha256, judge.version(artifact.format))
+    key = entries.parity_key(artifact, task.exported)
     started = time.monotonic()
     emit(events.Progress(stage="parity", state="started", format=task.info.name))
     with task.cache.lock("parity", key):
@@ -191,10 +224,11 @@ def _compare(task: Task, artifact: Artifact, key: str, emit: Emit) -> Parity:
             return judged
         judged = parity.compare(actual, reference, artifact.precision, golden.sha256)
         if judged.passed is False and [a.shape for a in actual] == [r.shape for r in reference]:
-            emit(events.Progress(stage="locate", state="started", format=task.info.name))
-            worst = _worst_sample(actual, reference)
-            divergence, note = _locate(task, [stack[worst] for stack in inputs])
-            reason = "; ".join(text for text in (judged.reason, note) if text)
+            divergence, notes = None, [_ONLY_CLASSES]
+            if not parity.only_classes_differ(actual, reference, parity.TOLERANCES[artifact.precision]):
+                emit(events.Progress(stage="locate", state="started", format=task.info.name))
+                divergence, notes = _located(task, artifact, inputs, actual, _worst_sample(actual, reference))
+            reason = "; ".join([judged.reason or "", *notes])
             judged = msgspec.structs.replace(judged, first_divergence=divergence, reason=reason)
         for index, stack in enumerate(actual):
             np.save(directory / f"output_{index}.npy", stack, allow_pickle=False)
@@ -209,25 +243,21 @@ def _worst_sample(actual: Sequence[Any], reference: Sequence[Any]) -> int:
     return int(np.nan_to_num(np.max(errors, axis=0), nan=np.inf).argmax())
 
 
-def _locate(task: Task, sample: Sequence[Any]) -> tuple[Divergence | None, str | None]:
-    """The first diverging tensor, or a note on why it could not be told."""
-    from edgekit.convert import divergence
+def _located(task: Task, artifact: Artifact, inputs: Sequence[Any], actual: Sequence[Any], worst: int) -> Located:
+    """What is wrong with a file that failed, on the sample with the largest error."""
+    from edgekit.convert import locate
+    from edgekit.convert.traced import Case
 
     program, origins, _ = _rewritten(task)
-    path = Path(task.cache.root) / f".tapped-{os.getpid()}{task.info.suffix}"
+    sample = [np.asarray(stack[worst]) for stack in inputs]
+    tolerance = parity.TOLERANCES[artifact.precision]
+    case = Case(program, origins, artifact.format, Path(artifact.path), sample, tolerance)
 
-    def convert_and_run(tapped: ExportedProgram) -> Sequence[Any]:
-        backends.instantiate(task.info).convert(tapped, task.precision, path)
-        return [stack[0] for stack in judge.outputs(task.info.name, path, [np.asarray(a)[None] for a in sample])]
+    def convert(changed: ExportedProgram, path: Path) -> None:
+        _prepare()
+        backends.instantiate(task.info).convert(changed, artifact.precision, path)
 
-    try:
-        found = divergence.locate(program, origins, sample, convert_and_run, parity.TOLERANCES[task.precision])
-    except RuntimeCrashError as error:
-        return None, f"the first diverging tensor could not be located: {error.message}"
-    except Exception as failure:  # noqa: BLE001 - a converter that fails on the tapped program must not hide the parity failure
-        return None, f"the first diverging tensor could not be located: {first_line(failure)}"
-    finally:
-        backends.remove(path)
-    if found is None:
-        return None, "every intermediate tensor agrees once it is an output: the error arises where operators are fused"
-    return found, None
+    def run(path: Path) -> list[Any]:
+        return [stack[0] for stack in judge.outputs(task.info.name, path, [value[None] for value in sample])]
+
+    return locate.explain(case, [stack[worst] for stack in actual], convert, run, foreign=task.file is not None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 
+from edgekit.device import profiles
 from edgekit.device.device import Device
 from edgekit.device.host import SPEC as HOST
 from edgekit.device.host import HostDevice
@@ -34,8 +35,17 @@ def open_device(spec: str) -> Device:
             where=spec,
             next_step="Use --device host; edgekit devices lists what is available.",
         )
+    by_name = {profile.name: profile for profile in profiles.known()}
+    if spec in by_name:
+        raise DeviceError(
+            f"No attached device matches the profile {spec} ({by_name[spec].label}): "
+            f"{_NOT_YET['adb']} are not available in this version of edgekit.",
+            where=spec,
+            next_step="Use --device host; edgekit devices lists what is available.",
+        )
     near = difflib.get_close_matches(spec, [HOST, *(f"{name}:" for name in _NOT_YET)], n=2)
-    hint = f"Did you mean {' or '.join(near)}? " if near else "Device profiles are not available in this version. "
+    near = near or profiles.nearest(spec, by_name)
+    hint = f"Did you mean {' or '.join(near)}? " if near else ""
     raise DeviceError(
         f"There is no device {spec!r}.",
         where=spec,

@@ -129,13 +129,12 @@ def _execute(job: EagerJob) -> EagerResult:
         torch.set_num_threads(job.threads)
     stacks = [np.load(path, mmap_mode="r", allow_pickle=False) for path in job.inputs]
     from edgekit.evaluate.data import check_stacks
+    from edgekit.export.export import reference
     from edgekit.export.golden import golden_outputs
 
     check_stacks(stacks, model.inputs, job.request.spec)
-    run_module = model.module if model.module is not None else model.program.module() if model.program else None
-    assert run_module is not None  # the loader gives one of the two
     try:
-        outputs = golden_outputs(run_module, stacks)
+        outputs = golden_outputs(reference(model), stacks)
     except RuntimeError as error:  # what torch raises for anything that goes wrong inside an operator
         lines = str(error).strip().splitlines()
         raise ModelError(

@@ -15,6 +15,7 @@ from torch.fx import Node
 from edgekit.errors import ExportError
 from edgekit.export import provenance, rewrites
 from edgekit.export.fingerprint import fingerprint
+from edgekit.export.rewrites import training_form
 from edgekit.records import TensorSpec
 
 if TYPE_CHECKING:
@@ -26,13 +27,17 @@ _USER_LINE = re.compile(r'File "([^"]+)", line (\d+), in (\S+)')
 # Frames below these folders are not the user's code.
 _NOT_USERS = tuple(f"{folder}{os.sep}" for folder in (Path(str(torch.__file__)).parent, Path(__file__).parents[1]))
 
+# How many source lines a warning names.
+_MAX_PLACES = 3
+
 
 @dataclass(frozen=True)
 class ExportedModel:
     """The live program (rewritten, without provenance) with its identity and its nodes' origins.
 
     ``sha256`` is taken before the rewrites: it is the identity of the user's model. ``eager`` computes the reference:
-    the original module, or the original program where the model came as one.
+    the original module, or the original program where the model came as one. Where the model dropped values at random
+    or was in training form, both are those of its inference form, and ``warnings`` says so.
     """
 
     program: ExportedProgram
@@ -43,26 +48,30 @@ class ExportedModel:
     outputs: tuple[TensorSpec, ...]
     parameters: int
     eager: Any
+    warnings: tuple[str, ...] = ()
 
 
-def export(model: Model) -> ExportedModel:
-    """Export ``model`` and apply the rewrites.
+def export(model: Model, *, rewritten: bool = True) -> ExportedModel:
+    """Export ``model`` and apply the rewrites, unless it is wanted as exported.
 
     Raises:
         ExportError: torch.export refused it, for example for data-dependent control flow; it changes its own buffers
-            or its input; or an output is no tensor, or has a shape that depends on the input's values.
+            or its input; it draws random numbers in a way that has no known inference form; or an output is no tensor,
+            or has a shape that depends on the input's values.
     """
-    program = model.program if model.program is not None else _export_module(model)
-    origins = provenance.collect(program)
+    program, origins, changes = _inference_program(model)
     _refuse_mutation(program, origins)
     outputs = output_specs(program, origins)
-    eager = model.module if model.module is not None else program.module()
+    # A module that drops at random, or a program in training form, is no reference: what is converted is.
+    eager = model.module if model.module is not None and not changes else program.module()
     sha256 = fingerprint(program)
     parameters = sum(t.numel() for t in program.state_dict.values() if isinstance(t, torch.nn.Parameter))
     # From here on the graph is edited in place. The eager module keeps its own tensors: a rewrite puts new ones into
     # the program's dictionaries and never writes into an old one.
     provenance.strip(program)
-    applied = rewrites.apply_all(program)
+    applied = rewrites.apply_all(program) if rewritten else ()
+    if changes:
+        applied = (f"training_form×{len(changes)}", *applied)
     return ExportedModel(
         program=program,
         sha256=sha256,
@@ -72,7 +81,73 @@ def export(model: Model) -> ExportedModel:
         outputs=outputs,
         parameters=parameters,
         eager=eager,
+        warnings=_inference_form(model, changes, origins),
     )
+
+
+def reference(model: Model) -> Any:
+    """What computes the model's outputs as they should be when it is used: its module or program, in inference form.
+
+    Raises:
+        ExportError: the model draws random numbers, and torch.export refused it or it has no known inference form.
+    """
+    if model.module is not None and not _draws(model.module, model.inputs):
+        return model.module
+    return _inference_program(model)[0].module()
+
+
+def _draws(module: torch.nn.Module, inputs: tuple[TensorSpec, ...]) -> bool:
+    """Whether one run of the module takes numbers from torch's random generator."""
+    before = torch.get_rng_state()
+    with torch.no_grad():
+        module(*example_tensors(inputs))
+    drawn = not torch.equal(before, torch.get_rng_state())
+    torch.set_rng_state(before)
+    return drawn
+
+
+def _inference_program(
+    model: Model,
+) -> tuple[ExportedProgram, dict[str, provenance.NodeOrigin], list[training_form.Change]]:
+    program = model.program if model.program is not None else _export_module(model)
+    origins = provenance.collect(program)
+    changes = training_form.rewrite(program)
+    _refuse_chance(program, origins)
+    return program, origins, changes
+
+
+def _inference_form(
+    model: Model, changes: list[training_form.Change], origins: dict[str, provenance.NodeOrigin]
+) -> tuple[str, ...]:
+    """What the user has to know about a model that was not in its inference form."""
+    warnings = []
+    for kind, text in (
+        ("random", "{} drops values at random; converted in its inference form: {}."),
+        ("norm", "{} normalises by the statistics of each batch; converted with its running statistics: {}."),
+    ):
+        nodes = [change.node for change in changes if change.kind == kind]
+        sources = [origins[name].source for name in nodes if name in origins]
+        named = list(dict.fromkeys(source for source in sources if source))
+        places = f"{len(nodes)} place{'s' if len(nodes) != 1 else ''}"
+        if named:
+            places += f" ({', '.join(named[:_MAX_PLACES])}{', …' if len(named) > _MAX_PLACES else ''})"
+        if nodes:
+            warnings.append(text.format(model.name, places))
+    return tuple(warnings)
+
+
+def _refuse_chance(program: ExportedProgram, origins: dict[str, provenance.NodeOrigin]) -> None:
+    """Refuse a model that gives another output each time: there is nothing to compare a converted file with."""
+    for node in training_form.random_nodes(program):
+        origin = origins.get(node.name)
+        name = str(node.target).removeprefix("aten.").partition(".")[0].rstrip("_")
+        raise ExportError(
+            f"The model draws random numbers ({name}), so its output is another one each time, and edgekit does not "
+            "know what it should be when the model is used.",
+            where=(origin.source or origin.module if origin is not None else "") or node.name,
+            next_step="Leave the randomness out where the model is in eval mode (`if self.training:`), or make it an "
+            "input of the model.",
+        )
 
 
 def example_tensors(specs: tuple[TensorSpec, ...]) -> tuple[torch.Tensor, ...]:

@@ -6,13 +6,14 @@ takes. A factory, by its nature, runs the user's own code.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from edgekit.errors import ModelError
 from edgekit.model.archive import content_of
 from edgekit.model.extras import need
-from edgekit.model.request import LoadRequest, ModelSpec, name_of, parse_spec
+from edgekit.model.request import LoadRequest, ModelSpec, check_weights, name_of, parse_spec
 from edgekit.records import Preprocess, TensorSpec
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ def load(request: LoadRequest) -> Model:
     if spec.kind == "artifact":
         message = f"{request.spec} is a converted {spec.format} file; there is nothing to load from it."
         raise ModelError(message, where=request.spec, next_step="Give it to deploy or profile as it is.")
+    check_weights(request, spec)
     need("torch", "all", request.spec)
     from edgekit.model import running
 
@@ -79,6 +81,12 @@ def load(request: LoadRequest) -> Model:
 
 
 def _source(spec: ModelSpec, request: LoadRequest) -> Loaded:
+    if request.weights is not None:
+        return _with_weights(spec, request.weights, request)
+    if request.pretrained:
+        from edgekit.model import pretrained
+
+        return pretrained.load(spec, request.seed)
     if spec.kind in ("timm", "factory", "zoo"):
         return _built(spec, request)
     assert spec.path is not None
@@ -133,8 +141,7 @@ def _torch_source(spec: ModelSpec, path: str, request: LoadRequest) -> Loaded:
 
 def _with_arch(tensors: dict[str, Any], weights: str, spec: ModelSpec, request: LoadRequest) -> Loaded:
     """Build the architecture that the weights belong to and fill it."""
-    from edgekit.model import state_dict, timm_source
-    from edgekit.model.source import Loaded
+    from edgekit.model import state_dict
 
     assert spec.path is not None
     if request.arch is None:
@@ -146,22 +153,68 @@ def _with_arch(tensors: dict[str, Any], weights: str, spec: ModelSpec, request: 
             where=request.arch,
             next_step="Name code that builds the model: timm:NAME, pkg.module:factory or path/file.py:factory.",
         )
-    if arch.kind == "timm":
-        # Not timm_source.load: its work on random weights would be thrown away.
-        built = Loaded(weights=weights, module=timm_source.build(arch, request.seed))
-        inputs, preprocess, notes = timm_source.config_of(built.module, dict(arch.options).get("in_chans"))
-        built = replace(
-            built, inputs=inputs, inputs_source="timm's config", preprocess=preprocess, warnings=notes, described=True
-        )
-    elif arch.kind == "zoo":
+    loaded = _filled(arch, tensors, spec.path, request)
+    return replace(loaded, weights=f"{weights}, arch {request.arch}")
+
+
+def _with_weights(spec: ModelSpec, path: str, request: LoadRequest) -> Loaded:
+    """A named model with the weights of a file."""
+    from edgekit.model import state_dict, torch_file
+
+    if path.lower().endswith(".safetensors"):
+        tensors, weights = state_dict.read_safetensors(path), f"file {os.path.basename(path)}"
+    else:
+        content = content_of(path)
+        if content not in ("checkpoint", "pickle"):
+            raise ModelError(
+                f"{path} holds a whole model ({content.replace('_', ' ')}), not the weights of one.",
+                where=path,
+                next_step=f"Give it as the model itself: {path}.",
+            )
+        value = torch_file.read(path, trust_pickle=request.trust_pickle)
+        whole = torch_file.module_in(value, path)
+        if whole is not None and whole.module is not None:
+            value = dict(whole.module.state_dict())
+        tensors, weights = state_dict.tensors_of(path, value)
+    return replace(_filled(spec, tensors, path, request), weights=weights)
+
+
+def _filled(arch: ModelSpec, tensors: dict[str, Any], path: str, request: LoadRequest) -> Loaded:
+    """The architecture with these weights; what it says of its inputs and preprocessing stays."""
+    from edgekit.model import fitting, state_dict
+
+    built = _described_only(arch, request)
+    assert built.module is not None
+
+    def suggest(file: fitting.Shapes) -> list[str]:
+        return fitting.better(arch, file) if arch.kind in ("timm", "zoo") else []
+
+    changed = state_dict.fill(built.module, tensors, path, arch.text, suggest)
+    return replace(built, warnings=built.warnings + changed)
+
+
+def _described_only(arch: ModelSpec, request: LoadRequest) -> Loaded:
+    """The model without the work on random weights, which would be thrown away."""
+    from edgekit.model import timm_source
+    from edgekit.model.source import Loaded
+
+    if arch.kind == "zoo":
         from edgekit.model.zoo import source
 
-        built = source.described(arch, request.seed)
-    else:
-        built = _built(arch, request)
-    assert built.module is not None
-    changed = state_dict.fill(built.module, tensors, spec.path, request.arch)
-    return replace(built, weights=f"{weights}, arch {request.arch}", warnings=built.warnings + changed)
+        return source.described(arch, request.seed)
+    if arch.kind == "factory":
+        return _built(arch, request)
+    module = timm_source.build(arch, request.seed)
+    inputs, preprocess, notes = timm_source.config_of(module, dict(arch.options).get("in_chans"))
+    return Loaded(
+        weights="",
+        module=module,
+        inputs=inputs,
+        inputs_source="timm's config",
+        preprocess=preprocess,
+        warnings=notes,
+        described=True,
+    )
 
 
 def _prepared(loaded: Loaded, module: torch.nn.Module) -> Loaded:

@@ -31,6 +31,13 @@ MIN_VARIATION = 0.3
 # handful of pictures, and a variance that was estimated far too low turns each block into an amplifier (LeViT's
 # float32 rounding grew to a third of its output).
 MIN_CHANNEL = 1.0
+# A change of the first layer's weights by a tenth has to show this much in the output. The bound on channels makes each
+# batch norm shrink its signal a little, so that a network with dozens of them in a row (RepViT) forgets its input. Then
+# this much of the variance is kept, as an exponent: no more than needed, because it also keeps rounding errors alive.
+MIN_EFFECT = 1e-3
+KEPT_VARIANCE = (0.0, 0.5, 0.75, 1.0)
+# A constant below this that is not zero is a layer scale, whatever it is called.
+LAYER_SCALE = 1e-2
 
 _LAYERS = (nn.modules.conv._ConvNd, nn.Linear)
 
@@ -49,8 +56,11 @@ def randomise(module: nn.Module, spec: TensorSpec, preprocess: Preprocess | None
         for owner in module.modules():
             for name, parameter in owner.named_parameters(recurse=False):
                 _draw(owner, name, parameter, generator)
-        _calibrate(module, pictures)
-        outputs = _scale_last_layer(module, pictures, generator)
+        for kept in KEPT_VARIANCE:
+            _calibrate(module, pictures, kept)
+            outputs = _scale_last_layer(module, pictures, generator)
+            if _effect_of_first_layer(module, pictures, outputs, seed) >= MIN_EFFECT:
+                break
     if not all(bool(torch.isfinite(output).all()) for output in outputs):
         raise ModelError("The model's output is not finite with random weights.", where=spec.name)
 
@@ -79,13 +89,20 @@ def _draw(owner: nn.Module, name: str, parameter: nn.Parameter, generator: torch
         parameter.normal_(0.0, 0.2, generator=generator)
     elif parameter.numel() > 0 and bool((parameter == parameter.flatten()[0]).all()):
         # Constants such as zero attention biases and unit gains; a tensor that is already random is left alone.
+        if 0 < float(parameter.flatten()[0]) < LAYER_SCALE:
+            parameter.uniform_(0.3, 1.0, generator=generator)
+            return
         jitter = torch.empty_like(parameter).uniform_(0.7, 1.3, generator=generator)
         noise = torch.empty_like(parameter).normal_(0.0, 0.2, generator=generator)
         parameter.copy_(torch.where(parameter == 0, noise, parameter * jitter))
 
 
-def _calibrate(module: nn.Module, pictures: torch.Tensor) -> None:
-    """Set each batch norm's statistics to those of its own input on the pictures."""
+def _calibrate(module: nn.Module, pictures: torch.Tensor, kept: float) -> None:
+    """Set each batch norm's statistics to those of its own input on the pictures.
+
+    ``kept`` is how much of what the bound on channels takes from a norm's variance is given back to it: 0 nothing, 1
+    all, so that its output has unit variance over its channels.
+    """
     norms = [m for m in module.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm) and m.track_running_stats]
     before = [norm.momentum for norm in norms]
     module.eval()
@@ -99,9 +116,30 @@ def _calibrate(module: nn.Module, pictures: torch.Tensor) -> None:
             norm.training, norm.momentum = False, momentum
     for norm in norms:
         if norm.running_var is not None:
-            norm.running_var.clamp_(min=MIN_CHANNEL * max(float(norm.running_var.mean()), 1e-6))
+            found = norm.running_var.clone()
+            norm.running_var.clamp_(min=MIN_CHANNEL * max(float(found.mean()), 1e-6))
+            norm.running_var.mul_(max(float((found / norm.running_var).mean()), 1e-2) ** kept)
             if norm.running_mean is not None:
                 torch.maximum(norm.running_var, (MIN_VARIATION * norm.running_mean) ** 2, out=norm.running_var)
+
+
+def _effect_of_first_layer(module: nn.Module, pictures: torch.Tensor, before: list[torch.Tensor], seed: int) -> float:
+    """The largest change of an output, relative to its largest value, when the first layer's weights change by 10%."""
+    with _last_layer(module) as ran:
+        module(pictures)
+    if not ran:
+        return math.inf
+    weight = ran[0][0].weight
+    kept = weight.clone()
+    noise = torch.empty_like(weight).normal_(generator=torch.Generator().manual_seed(seed))
+    weight.mul_(1 + 0.1 * noise.sign())
+    after = _outputs(module, pictures)
+    weight.copy_(kept)
+    return max(float((b - a).abs().max() / a.abs().max().clamp_min(1e-30)) for a, b in zip(before, after, strict=True))
+
+
+def _outputs(module: nn.Module, pictures: torch.Tensor) -> list[torch.Tensor]:
+    return [leaf for leaf in torch.utils._pytree.tree_leaves(module(pictures)) if isinstance(leaf, torch.Tensor)]
 
 
 @contextmanager
@@ -135,4 +173,4 @@ def _scale_last_layer(module: nn.Module, pictures: torch.Tensor, generator: torc
             layer.weight.div_(spread)
             offset = torch.empty_like(layer.bias).normal_(0.0, 0.5, generator=generator)
             layer.bias.copy_((layer.bias - mean) / spread + offset)
-    return [leaf for leaf in torch.utils._pytree.tree_leaves(module(pictures)) if isinstance(leaf, torch.Tensor)]
+    return _outputs(module, pictures)

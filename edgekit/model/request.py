@@ -48,7 +48,9 @@ class LoadRequest(Record, frozen=True):
 
     ``arch`` is the model spec of the architecture that a state dict belongs to. ``input_shape`` holds one shape per
     input, batch included; ``input_spec`` also gives names and dtypes and wins over it. ``trust_pickle`` allows
-    unpickling the file, which can run any code in it. ``seed`` makes random weights repeatable.
+    unpickling the file, which can run any code in it. ``seed`` makes random weights repeatable. For a model that is
+    named (``zoo:``, ``timm:``, a factory), ``weights`` is the file of its weights; ``pretrained`` takes the published
+    ones of a zoo or timm model from the network.
     """
 
     spec: str
@@ -57,6 +59,8 @@ class LoadRequest(Record, frozen=True):
     input_shape: tuple[tuple[int, ...], ...] | None = None
     input_spec: tuple[TensorSpec, ...] | None = None
     seed: int = 0
+    weights: str | None = None
+    pretrained: bool = False
 
 
 class ModelSpec(Record, frozen=True):
@@ -228,6 +232,35 @@ def _near_files(file: Path) -> list[str]:
     near = difflib.get_close_matches(file.name, known, n=3, cutoff=0.6)
     near += [name for name in known if Path(name).stem == file.stem and name not in near]
     return [str(file.parent / name) for name in near[:3]]
+
+
+def check_weights(request: LoadRequest, spec: ModelSpec) -> None:
+    """Refuse weights from two places, and weights for a model that brings its own.
+
+    Raises:
+        UsageError: both are asked for.
+        ModelError: the weights' file does not exist, or the model is a file.
+    """
+    if request.weights is not None and request.pretrained:
+        raise UsageError(
+            "--weights and --pretrained both say where the weights come from.",
+            where="--weights",
+            next_step="Give one of them.",
+        )
+    if request.weights is None and not request.pretrained:
+        return
+    option = "--pretrained" if request.pretrained else "--weights"
+    named = ("zoo", "timm") if request.pretrained else ("zoo", "timm", "factory")
+    if spec.kind not in named:
+        raise ModelError(
+            f"{option} needs a model that is named, not {request.spec}.",
+            where=request.spec,
+            next_step="Name it as zoo:NAME or timm:NAME."
+            if spec.kind == "factory"
+            else "Weights in a file of their own go with the name of their model: zoo:NAME --weights FILE.",
+        )
+    if request.weights is not None:
+        _existing(request.weights, request.weights)
 
 
 def name_of(spec: str) -> str:

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
 
 import torch
 
 from edgekit.errors import ModelError
-from edgekit.model import torch_file
+from edgekit.model import fitting, torch_file
 from edgekit.model.source import PARSE_ERRORS, first_line
 
 # At most this many keys of each kind are listed; the counts are always complete.
 LISTED = 10
 
-# Wrappers that training adds in front of every key: DataParallel, torch.compile, EMA.
-WRAPPERS = ("module.", "_orig_mod.", "ema_model.")
+# What training wrappers put in front of every key: DataParallel, torch.compile, moving averages, Lightning.
+PREFIXES = ("module.", "_orig_mod.", "ema_model.", "ema.", "model_ema.", "model.", "net.", "backbone.")
 
 # Keys that are typical of one family, for a hint when --arch is missing.
 _FAMILIES = (
@@ -75,8 +77,16 @@ def _show(item: tuple[str, tuple[int, ...]]) -> str:
     return f"{item[0]} {item[1]}"
 
 
-def fill(module: torch.nn.Module, tensors: Mapping[str, torch.Tensor], path: str, arch: str) -> tuple[str, ...]:
+def fill(
+    module: torch.nn.Module,
+    tensors: Mapping[str, torch.Tensor],
+    path: str,
+    arch: str,
+    suggest: Callable[[fitting.Shapes], list[str]] | None = None,
+) -> tuple[str, ...]:
     """Copy the weights into the module, in place; every key has to match.
+
+    ``suggest`` names models that tensors of these names and shapes fit; it is asked only if they don't fit this one.
 
     Returns:
         Warnings about what was changed in the keys.
@@ -86,54 +96,98 @@ def fill(module: torch.nn.Module, tensors: Mapping[str, torch.Tensor], path: str
     """
     own = module.state_dict()
     tensors, warnings = _unwrapped(tensors, own)
-    mismatched = [
-        f"{key}: file {tuple(tensors[key].shape)}, {arch} {tuple(value.shape)}"
-        for key, value in own.items()
-        if key in tensors and isinstance(value, torch.Tensor) and tensors[key].shape != value.shape
-    ]
-    if mismatched:
-        missing = [key for key in own if key not in tensors and not key.endswith("num_batches_tracked")]
-        unexpected = [key for key in tensors if key not in own]
-    else:
+    file = fitting.shapes_of(tensors)
+    fit = fitting.compare(file, fitting.shapes_of(own))
+    if fit.complete:
+        # What a module keeps besides tensors (extra state) is checked by torch.
         result = module.load_state_dict(dict(tensors), strict=False)
-        missing, unexpected = list(result.missing_keys), list(result.unexpected_keys)
-    if missing or unexpected or mismatched:
-        raise _mismatch(path, arch, {"missing": missing, "unexpected": unexpected, "mismatched": mismatched})
+        fit = replace(fit, missing=tuple(result.missing_keys), unexpected=tuple(result.unexpected_keys))
+    if not fit.complete:
+        raise _other_classes(path, arch, fit) or _mismatch(path, arch, fit, suggest(file) if suggest else [])
     return warnings
 
 
 def _unwrapped(
     tensors: Mapping[str, torch.Tensor], own: Mapping[str, torch.Tensor]
 ) -> tuple[Mapping[str, torch.Tensor], tuple[str, ...]]:
-    """Remove the prefixes that training wrappers put in front of every key, unless the model has them itself."""
-    removed = []
-    for prefix in (*WRAPPERS, "model."):
-        if (
-            tensors
-            and all(key.startswith(prefix) for key in tensors)
-            and not all(key.startswith(prefix) for key in own)
-        ):
-            tensors = {key[len(prefix) :]: value for key, value in tensors.items()}
-            removed.append(prefix)
+    """Remove the prefixes that training wrappers put in front of the keys, while that makes more of them the model's.
+
+    A checkpoint may hold more than one model, each under its own prefix (a student and its moving average, a loss):
+    those of the other prefixes are left out then.
+    """
+    removed, dropped = [], 0
+    while True:
+        inside = {prefix: _below(tensors, prefix) for prefix in PREFIXES}
+        best = max(PREFIXES, key=lambda prefix: (sum(key in own for key in inside[prefix]), len(inside[prefix])))
+        inner = inside[best]
+        whole = len(inner) == len(tensors) > 0 and not all(key.startswith(best) for key in own)
+        if sum(key in own for key in inner) <= sum(key in own for key in tensors) and not whole:
+            break
+        removed.append(best)
+        dropped += len(tensors) - len(inner)
+        tensors = inner
     if not removed:
         return tensors, ()
-    return tensors, (f"The prefix {''.join(removed)!r} was removed from every key of the state dict.",)
+    rest = f"; {dropped} keys without it were left out" if dropped else ""
+    return tensors, (f"The prefix {''.join(removed)!r} was removed from every key of the state dict{rest}.",)
 
 
-def _mismatch(path: str, arch: str, groups: dict[str, list[str]]) -> ModelError:
-    lines = []
-    for kind, keys in groups.items():
+def _below(tensors: Mapping[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
+    return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
+
+
+def _other_classes(path: str, arch: str, fit: fitting.Fit) -> ModelError | None:
+    """The error for weights that differ from the model in the number of classes alone."""
+    classes = fit.classes()
+    if classes is None:
+        return None
+    listed = "; ".join(_shapes(entry, arch) for entry in fit.mismatched)
+    plain = arch.partition("?")[0]
+    named = arch.startswith(("timm:", "zoo:"))
+    step = f"Write {plain}?num_classes={classes[0]}." if named else f"Build the model for {classes[0]} classes."
+    return ModelError(
+        f"{os.path.basename(path)} is for {classes[0]} classes, {arch} for {classes[1]} ({listed}).",
+        where=path,
+        next_step=step,
+        **_facts(fit, arch),
+        classes=classes[0],
+    )
+
+
+def _mismatch(path: str, arch: str, fit: fitting.Fit, others: list[str]) -> ModelError:
+    shown = [_shapes(entry, arch) for entry in fit.mismatched]
+    lines = [f"{fit.same} of its {fit.total} tensors match"]
+    for kind, keys in (("missing", fit.missing), ("unexpected", fit.unexpected), ("mismatched", shown)):
         if keys:
             more = f", and {len(keys) - LISTED} more" if len(keys) > LISTED else ""
             lines.append(f"{len(keys)} {kind} ({', '.join(keys[:LISTED])}{more})")
+    step = "Give the architecture that the weights were trained with, with the same number of classes "
+    step += "(for timm and the zoo: NAME?num_classes=N)."
     return ModelError(
         f"{os.path.basename(path)} does not fit {arch}: {'; '.join(lines)}.",
         where=path,
-        next_step="Give the --arch that the weights were trained with, with the same number of classes "
-        "(for timm: timm:NAME?num_classes=N).",
+        next_step=f"They fit {' and '.join(others)}." if others else step,
+        **_facts(fit, arch),
+        fits=others,
+    )
+
+
+def _facts(fit: fitting.Fit, arch: str) -> dict[str, Any]:
+    groups = {
+        "missing": list(fit.missing),
+        "unexpected": list(fit.unexpected),
+        "mismatched": [_shapes(entry, arch) for entry in fit.mismatched],
+    }
+    return {
+        "matching_count": fit.same,
         **{kind: keys[:LISTED] for kind, keys in groups.items()},
         **{f"{kind}_count": len(keys) for kind, keys in groups.items()},
-    )
+    }
+
+
+def _shapes(entry: tuple[str, tuple[int, ...], tuple[int, ...]], arch: str) -> str:
+    key, theirs, ours = entry
+    return f"{key}: file {theirs}, {arch} {ours}"
 
 
 def tensors_of(path: str, value: object) -> tuple[dict[str, torch.Tensor], str]:

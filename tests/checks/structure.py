@@ -17,12 +17,14 @@ PACKAGE = ROOT / "edgekit"
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("version", "errors"),
     ("records", "paths"),
+    ("diagnosis",),
     ("job",),
     ("harness",),
     ("model",),
     ("export",),
     ("quantize",),
     ("convert",),
+    ("doctor",),
     ("device",),
     ("measure",),
     ("evaluate",),
@@ -38,7 +40,7 @@ RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 # Importing these at module level costs seconds or pulls in an extra; only the listed packages may, and they are only
 # imported inside worker processes.
 HEAVY = ("torch", "executorch", "litert_torch", "ai_edge_litert", "coremltools", "onnx", "onnxruntime", "timm")
-HEAVY_ALLOWED = ("model", "export", "convert", "harness/engines", "evaluate/eager.py")
+HEAVY_ALLOWED = ("model", "export", "convert", "doctor", "harness/engines", "evaluate/eager.py")
 
 MAX_MODULE_LINES = 400
 MAX_FUNCTION_LINES = 40

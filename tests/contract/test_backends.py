@@ -19,7 +19,6 @@ from edgekit.convert.parity import TOLERANCES
 from edgekit.convert.request import ConvertRequest
 from edgekit.export.inputs import golden_inputs
 from edgekit.harness.content import bytes_of, sha256_of
-from edgekit.job import ENGINE_OF_FORMAT
 from edgekit.model.load import load
 from edgekit.model.request import LoadRequest
 from edgekit.records import Artifact
@@ -27,10 +26,10 @@ from edgekit.records import Artifact
 MISCOMPILED = str(Path(__file__).parent / "miscompiled")
 TIMM = "timm:mobilenetv2_035"
 TIMM_SHAPE = ((1, 3, 96, 96),)
-RUNNABLE = [name for name in BACKENDS if name in ENGINE_OF_FORMAT]
+JUDGED = [name for name in BACKENDS if judge.hindrance(name) is None]
 
 every_backend = pytest.mark.parametrize("backend", list(BACKENDS))
-every_runnable = pytest.mark.parametrize("backend", RUNNABLE)
+every_judged = pytest.mark.parametrize("backend", JUDGED)
 
 
 def converted(cache: Path, load: LoadRequest, formats: list[str] | None = None) -> Outcome:
@@ -62,13 +61,13 @@ def two(cache: Path) -> dict[str, Artifact]:
 
 @pytest.fixture(scope="session")
 def timm(cache: Path) -> dict[str, Artifact]:
-    return by_format(converted(cache, LoadRequest(spec=TIMM, input_shape=TIMM_SHAPE), RUNNABLE))
+    return by_format(converted(cache, LoadRequest(spec=TIMM, input_shape=TIMM_SHAPE), JUDGED))
 
 
 def miscompiled(model: str, weight: str, *options: str) -> Done:
     """A conversion by backends that get one weight, ``tensor:index``, wrong."""
     env = {"PYTHONPATH": MISCOMPILED, "EDGEKIT_TEST_WEIGHT": weight}
-    return edgekit("convert", model, "--to", ",".join(RUNNABLE), "--json", *options, env=env)
+    return edgekit("convert", model, "--to", ",".join(JUDGED), "--json", *options, env=env)
 
 
 def check_file(artifact: Artifact) -> None:
@@ -112,11 +111,19 @@ def test_a_model_with_two_inputs_and_two_outputs_converts_and_is_right(two: dict
 @every_backend
 def test_delegation_is_told_where_the_format_has_delegates(tiny: dict[str, Artifact], backend: str) -> None:
     artifact = tiny[backend]
-    if backend == "executorch":
-        assert artifact.partitions == 2
-        assert [(op.op, op.count) for op in artifact.undelegated_ops or ()] == [("aten.mean.dim", 1)]
-    else:
-        assert (artifact.partitions, artifact.undelegated_ops) == (None, None)
+    outside = None if artifact.undelegated_ops is None else [(op.op, op.count) for op in artifact.undelegated_ops]
+    assert (artifact.partitions, outside) == {"executorch": (2, [("aten.mean.out", 1)]), "litert": (1, [])}.get(
+        backend, (None, None)
+    )
+    assert artifact.undelegated_macs_share == (None if outside is None else 0.0)
+    assert artifact.placement_note  # says where the figures come from, or why there are none
+
+
+@every_backend
+def test_size_is_told_for_every_format(tiny: dict[str, Artifact], backend: str) -> None:
+    artifact = tiny[backend]
+    assert artifact.operators is not None and 11 <= artifact.operators <= 12
+    assert artifact.weight_bytes is not None and 2000 < artifact.weight_bytes < artifact.bytes
 
 
 @pytest.fixture(scope="session")
@@ -178,7 +185,7 @@ def wrong(own_places: Path, tiny: dict[str, Artifact]) -> Done:
     return miscompiled(f"{ZOO}:tiny", "blocks.1.pointwise.weight:0", "-o", str(own_places / "wrong"))
 
 
-@every_runnable
+@every_judged
 def test_one_wrong_weight_of_the_last_block_fails_parity_and_is_located(wrong: Done, backend: str) -> None:
     document = wrong.json()
     (artifact,) = (a for a in document["artifacts"] if a["format"] == backend)
@@ -202,7 +209,7 @@ def check_wrong(parity: dict[str, Any], module: str, source: str) -> None:
     assert first["source"].startswith(source) and first["max_abs"] > 0
 
 
-@every_runnable
+@every_judged
 def test_a_timm_network_converts_and_is_right(timm: dict[str, Artifact], backend: str) -> None:
     check_file(timm[backend])
     check_parity(timm[backend])
@@ -234,7 +241,7 @@ def wrong_timm(own_places: Path, timm: dict[str, Artifact]) -> Done:
     return miscompiled(TIMM, live_weight("blocks.6.0.conv_pw.weight"), *options)
 
 
-@every_runnable
+@every_judged
 def test_one_wrong_weight_of_a_timm_network_fails_parity_and_is_located(wrong_timm: Done, backend: str) -> None:
     wrong_timm.failed(12, "parity")
     (artifact,) = (a for a in wrong_timm.json()["artifacts"] if a["format"] == backend)

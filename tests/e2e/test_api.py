@@ -24,6 +24,16 @@ def test_convert_answers_records_and_tells_what_it_does(tmp_path: Path) -> None:
     assert Path(again.path).is_file() and Path(again.path) != Path(artifact.path)  # it stays in the cache
 
 
+def test_check_answers_a_verdict_for_each_file(tmp_path: Path) -> None:
+    (artifact,) = edgekit.convert(MODEL, ["onnx"], output=tmp_path)
+    (right,) = edgekit.check(MODEL, [artifact.path])
+    assert right.parity.passed is True and right.path == artifact.path and right.exported_sha256 is None
+    (wrong,) = edgekit.check(f"{ZOO}:tiny_with_another_activation", [Path(artifact.path)])
+    assert wrong.parity.passed is False and wrong.parity.first_divergence is not None
+    with pytest.raises(UsageError, match="There is no file"):
+        edgekit.check(MODEL, [tmp_path / "gone.onnx"])
+
+
 def test_deploy_measures_and_results_finds_it(tmp_path: Path) -> None:
     store = f"sqlite:///{tmp_path / 'own.sqlite'}"
     (made,) = edgekit.deploy(MODEL, formats=["onnx"], plan=PLAN, store=store)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +24,18 @@ from edgekit.errors import EdgekitError, UsageError
 from edgekit.records import TensorSpec
 
 Array = npt.NDArray[Any]
+Observe = Callable[[str, str, Array], None]
 
 
 class Program:
-    """One loaded ML Program. Its constants stay mapped; intermediate tensors live until their last use."""
+    """One loaded ML Program. Its constants stay mapped; intermediate tensors live until their last use.
 
-    def __init__(self, graph: Graph, path: Path, limits: Limits) -> None:
+    ``weight_bytes`` is what its constants take in the weight file; those of a few numbers are inside the program.
+    """
+
+    def __init__(self, graph: Graph, path: Path, limits: Limits, weight_bytes: int = 0) -> None:
         self._graph = graph
+        self.weight_bytes = weight_bytes
         self._path = path
         self._limits = limits
         self._releases = _last_uses(graph)
@@ -40,15 +45,21 @@ class Program:
         """The inputs in the program's order."""
         return tuple(TensorSpec(name=f.name, shape=f.shape, dtype=f.dtype.name) for f in self._graph.inputs)
 
+    @property
+    def constants(self) -> Mapping[str, Value]:
+        """The program's constants by name; they share the mapped file's memory where they can."""
+        return self._graph.constants
+
     def operators(self) -> dict[str, int]:
         """How often each operator occurs, constants apart."""
         return dict(sorted(Counter(operation.type for operation in self._graph.operations).items()))
 
-    def run(self, inputs: Sequence[Array]) -> list[Array]:
+    def run(self, inputs: Sequence[Array], observe: Observe | None = None) -> list[Array]:
         """The outputs, in the order of the model's description, as arrays of their declared dtypes.
 
         Args:
             inputs: one array per input in the order of ``inputs``, of its shape; it is rounded to the input's dtype.
+            observe: called with the name, the operator's type and the value of every result, in execution order.
 
         Raises:
             NotEvaluated: an operator, or the form it is used in, is not implemented. Nothing was computed if an
@@ -66,6 +77,8 @@ class Program:
                 for output, tensor in zip(operation.outputs, self._apply(operation, known, budget), strict=True):
                     budget.hold(tensor, operation.name)
                     known[output.name] = tensor
+                    if observe is not None:
+                        observe(output.name, operation.type, np.array(tensor.numpy()))
                 for name in release:
                     gone = known.pop(name)
                     if isinstance(gone, torch.Tensor):
@@ -133,7 +146,8 @@ def load(path: Path, limits: Limits = LIMITS) -> Program:
         model.ParseFromString(content)
     except DecodeError as error:
         raise refused("The .mlpackage's model is not a valid protobuf.", str(package.program)) from error
-    return Program(read_graph(model, WeightFiles(package, limits), limits), path, limits)
+    files = WeightFiles(package, limits)
+    return Program(read_graph(model, files, limits), path, limits, files.used_bytes)
 
 
 def _last_uses(graph: Graph) -> list[tuple[str, ...]]:

@@ -35,6 +35,12 @@ class WeightFiles:
         self._package = package
         self._limits = limits
         self._mapped: dict[str, Bytes] = {}
+        self._used: dict[tuple[str, int], int] = {}
+
+    @property
+    def used_bytes(self) -> int:
+        """Bytes of the tensors that were asked for so far, each entry counted once."""
+        return sum(self._used.values())
 
     def tensor(self, file_name: str, offset: int, dtype: Dtype, shape: Sequence[int]) -> torch.Tensor:
         """The tensor whose metadata is at ``offset``.
@@ -48,6 +54,7 @@ class WeightFiles:
         content = self._mapped[file_name]
         count = check_elements(shape, self._limits, str(path))
         data = _entry(content, offset, dtype, (count * dtype.bits + 7) // 8, path)
+        self._used[file_name, offset] = len(data)
         return decode(data, dtype, count).reshape(tuple(shape))
 
 

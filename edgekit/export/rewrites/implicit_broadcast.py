@@ -13,6 +13,7 @@ from torch.fx import Node
 from edgekit.export.rewrites import graph
 
 REASON = "element-wise operators broadcast by themselves; the expand splits delegates"
+BOUND = 0.0
 
 _aten = torch.ops.aten
 _EXPANDS = (_aten.expand.default, _aten.expand_as.default)

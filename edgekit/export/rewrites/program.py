@@ -7,11 +7,11 @@ from torch.export import ExportedProgram
 from torch.export.graph_signature import InputKind
 from torch.fx import Node
 
-_TENSOR_KINDS = (InputKind.PARAMETER, InputKind.BUFFER)
+_TENSOR_KINDS = (InputKind.PARAMETER, InputKind.BUFFER, InputKind.CONSTANT_TENSOR)
 
 
 class Parameters:
-    """The parameters and buffers of a program by their placeholder nodes.
+    """The parameters, buffers and constant tensors of a program by their placeholder nodes.
 
     A placeholder is *private* if exactly one node reads it and no other placeholder shares its tensor: only then may a
     rewrite change its value.
@@ -38,7 +38,7 @@ class Parameters:
         return tensor
 
     def known(self, node: object) -> bool:
-        """Whether the node is a parameter or buffer of the program."""
+        """Whether the node is a parameter, buffer or constant tensor of the program."""
         return node in self._target
 
     def private(self, node: object) -> bool:

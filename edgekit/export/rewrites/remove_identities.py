@@ -14,6 +14,7 @@ from torch.fx import Node
 from edgekit.export.rewrites import graph
 
 REASON = "hands its input on unchanged; some converters refuse it"
+BOUND = 0.0
 
 _aten = torch.ops.aten
 _ALWAYS = (_aten.alias.default, _aten.detach.default, _aten.detach_.default, _aten.lift_fresh_copy.default)

@@ -56,8 +56,16 @@ def described(spec: ModelSpec, seed: int) -> Loaded:
         inputs=_inputs(entry, module),
         inputs_source=INPUTS_SOURCE,
         preprocess=entry.preprocess,
+        warnings=licence_warnings(entry),
         described=True,
     )
+
+
+def licence_warnings(entry: Entry) -> tuple[str, ...]:
+    """What has to be said before a product with this model is passed on: a licence that forbids it."""
+    if entry.redistributable is not False:
+        return ()
+    return (f"zoo:{entry.name} may not be passed on in a product: its licence is {entry.licence}.",)
 
 
 def parse(text: str) -> tuple[Entry, dict[str, str]]:

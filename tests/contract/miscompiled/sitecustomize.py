@@ -11,5 +11,5 @@ from edgekit.convert.backend import BACKENDS
 
 _RECIPE = f"one weight wrong: {os.environ.get('EDGEKIT_TEST_WEIGHT')}"
 
-for _name in ("executorch", "litert", "onnx"):
+for _name in ("executorch", "litert", "coreml", "onnx"):
     BACKENDS[_name] = dataclasses.replace(BACKENDS[_name], module=f"miscompiled_{_name}", recipe=_RECIPE)

@@ -9,11 +9,13 @@ import pytest
 
 from edgekit.convert import request as keys
 from edgekit.convert.backend import BACKENDS
+from edgekit.convert.parity import TOLERANCES
 from edgekit.convert.request import ConvertRequest, GoldenRequest, artifact_key, parity_key, source_key
 from edgekit.model.request import LoadRequest
 
 REQUEST = ConvertRequest(load=LoadRequest(spec="net.pt"), formats=("onnx",), cache="/c")
 EXECUTORCH = BACKENDS["executorch"]
+FP32 = TOLERANCES["fp32"]
 
 
 def test_the_source_key_depends_on_what_is_loaded_and_on_the_golden_data() -> None:
@@ -90,13 +92,13 @@ def test_the_artifact_key_is_stable() -> None:
 
 
 def test_every_version_of_edgekit_keeps_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    before = {source_key(REQUEST), artifact_key("a", EXECUTORCH, "fp32"), parity_key("a", "b", "1")}
+    before = {source_key(REQUEST), artifact_key("a", EXECUTORCH, "fp32"), parity_key("a", "b", "1", FP32)}
     monkeypatch.setattr(keys, "__version__", "0.0.0")
-    after = {source_key(REQUEST), artifact_key("a", EXECUTORCH, "fp32"), parity_key("a", "b", "1")}
+    after = {source_key(REQUEST), artifact_key("a", EXECUTORCH, "fp32"), parity_key("a", "b", "1", FP32)}
     assert not before & after
 
 
-def test_the_parity_key_depends_on_file_data_and_runtime() -> None:
-    keys_found = {parity_key(*each) for each in [("a", "g", "1"), ("b", "g", "1"), ("a", "h", "1"), ("a", "g", "2"),
-                                                 ("a", "g", None)]}  # fmt: skip
-    assert len(keys_found) == 5
+def test_the_parity_key_depends_on_file_data_runtime_and_bounds() -> None:
+    each = [("a", "g", "1"), ("b", "g", "1"), ("a", "h", "1"), ("a", "g", "2"), ("a", "g", None)]
+    keys_found = {parity_key(*key, tolerance) for key in each for tolerance in TOLERANCES.values()}
+    assert len(keys_found) == 10

@@ -145,7 +145,7 @@ def test_parity_is_kept_per_file_and_golden_data(cache: Cache, exported: Exporte
     artifact = with_artifact(cache, exported)
     judged = Parity(passed=True, samples=8)
     version = table.runtime_version("onnxruntime")
-    key = keys.parity_key("a", "g", version)
+    key = keys.parity_key("a", "g", version, parity.TOLERANCES["fp32"])
 
     def fill(directory: Path) -> None:
         entries.write(directory / "parity.json", judged)

@@ -126,6 +126,42 @@ def test_a_tie_of_the_two_best_classes_is_no_disagreement() -> None:
     assert compared(swapped, reference).top1_agreement == 0.5
 
 
+@pytest.mark.parametrize("precision", list(parity.TOLERANCES))
+def test_a_tie_is_as_wide_as_the_tolerance_of_a_value(precision: str) -> None:
+    """The reference puts its two best classes apart by a share of the bound; the file has them the other way round."""
+    bound = parity.TOLERANCES[precision].max_abs
+    for gap, agreement in ((0.9 * bound, 1.0), (1.1 * bound, 0.5)):
+        reference = np.array([[[1.0, 1.0 - gap, 0.0]], [[0.0, 1.0, 0.5]]])
+        swapped = reference.copy()
+        swapped[0, 0, 1] = 1.0 + 0.1 * bound
+        assert compared(swapped, reference, precision).top1_agreement == agreement, gap
+
+
+@pytest.mark.parametrize("precision", list(parity.TOLERANCES))
+def test_a_really_wrong_class_is_no_tie(precision: str) -> None:
+    reference = np.zeros((4, 1, 10))
+    reference[..., 3], reference[..., 7] = 1.0, 0.9
+    wrong = reference.copy()
+    wrong[2, 0, 7] = 1.01
+    judged = compared(wrong, reference, precision)
+    assert judged.passed is False and judged.top1_agreement == 0.75
+    assert "top-1 agrees on 75.0%" in (judged.reason or "")
+
+
+def test_what_only_a_class_decides_is_told_from_wrong_values() -> None:
+    tolerance = parity.TOLERANCES["fp16"]
+    bound = tolerance.max_abs
+    reference = np.random.default_rng(0).uniform(0, 0.5, size=(8, 1, 1000))
+    reference[:, 0, :2] = 1.0, 1.0 - 1.5 * bound
+    swapped = reference.copy()
+    swapped[3, 0, :2] = 1.0 - 0.8 * bound, 1.0 - 0.7 * bound
+    judged = compared(swapped, reference, "fp16")
+    assert judged.passed is False and judged.reason == "output 0: top-1 agrees on 87.5%, not 98%"
+    assert parity.only_classes_differ([swapped], [reference], tolerance)
+    swapped[3, 0, 0] -= bound
+    assert not parity.only_classes_differ([swapped], [reference], tolerance)
+
+
 def test_only_class_scores_have_a_best_class() -> None:
     for shape in ((4, 10), (4, 1, 3, 8, 8), (4, 1, 1)):
         reference = np.random.default_rng(1).normal(size=shape)

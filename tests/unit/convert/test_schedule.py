@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import dataclasses
 import os
+import signal
 from pathlib import Path
 
 import pytest
 from fakes import Fakes
 
-from edgekit.convert import events, schedule
+from edgekit.convert import events, schedule, worker
 from edgekit.convert.schedule import Limits
 from edgekit.convert.worker import Task
 from edgekit.errors import EdgekitError
@@ -142,6 +144,15 @@ def test_a_worker_that_dies_is_a_typed_error_and_the_others_finish(fakes: Fakes,
     left = [p for p in (fakes.cache.root / "artifacts").iterdir() if not p.name.endswith(".partial")]
     assert len(left) == 2
     assert made(scheduled(fakes, [fakes.task("a")])["a"])  # what it left does not stand in the way
+
+
+def test_a_file_that_ends_its_process_is_the_runtimes_failure(fakes: Fakes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker, "verify", lambda name, path: os.kill(os.getpid(), signal.SIGTRAP))
+    task = dataclasses.replace(fakes.task("a"), file="/files/a.bin")
+    error = failure(scheduled(fakes, [task])["a"])
+    assert (error.code, error.where) == (13, "/files/a.bin")
+    assert error.message == "The process that ran the a file was killed by SIGTRAP."
+    assert fakes.ran() == []  # nothing was converted
 
 
 def test_what_converters_print_stays_out_of_the_way(fakes: Fakes, capfd: pytest.CaptureFixture[str]) -> None:

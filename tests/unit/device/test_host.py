@@ -72,7 +72,7 @@ def test_listing_devices_imports_nothing_heavy() -> None:
         ("serial:/dev/ttyACM0", "not available in this version"),
         ("virtual:phone-arm64", "not available in this version"),
         ("ios:00008030", "not available in this version"),
-        ("pixel7", "profiles are not available in this version"),
+        ("pixel7", "No attached device matches the profile pixel7"),
         ("", "edgekit devices"),
         ("telnet:1", "edgekit devices"),
     ],

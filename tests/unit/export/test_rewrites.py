@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import io
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 from torch.nn import functional
 
 from edgekit.export import rewrites
-from edgekit.export.rewrites import graph, implicit_broadcast, odd_nearest_resize, remove_identities, softmax_rank3
+from edgekit.export.rewrites import (
+    graph,
+    implicit_broadcast,
+    odd_nearest_resize,
+    remove_identities,
+    resample,
+    softmax_rank3,
+)
 
 
 class Identities(nn.Module):
@@ -113,11 +121,12 @@ def test_a_whole_factor_stays() -> None:
 
 
 @pytest.mark.parametrize("size_in", range(1, 40))
-def test_source_indices_are_torchs(size_in: int) -> None:
-    row = torch.arange(float(size_in))[None, None]
+def test_source_indices_are_those_that_torch_documents(size_in: int) -> None:
     for size_out in range(1, 80):
-        found = functional.interpolate(row, size=size_out, mode="nearest")[0, 0].int().tolist()
-        assert found == odd_nearest_resize.source_indices(size_in, size_out)
+        # aten/native/UpSample.h, nearest_neighbor_compute_source_index
+        scale = np.float32(size_in) / np.float32(size_out)
+        wanted = [min(int(np.floor(np.float32(i) * scale)), size_in - 1) for i in range(size_out)]
+        assert resample.source_indices(torch.ops.aten.upsample_nearest2d, size_in, size_out) == wanted
 
 
 def test_a_broadcasting_expand_goes() -> None:

@@ -1,0 +1,3 @@
+from miscompiled import disturbed
+
+Converter = disturbed("edgekit.convert.coreml")
