@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 import pytest
 import torch
@@ -27,6 +28,15 @@ SIDES = {
 }  # fmt: skip
 # Blocks at the end of a network, of which every layer is disturbed.
 LATE = 2
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Inputs this small are not worth a second thread: waiting for it takes longer than the work."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 def block_of(name: str) -> str:
