@@ -13,7 +13,7 @@ from edgekit.cli.convert import exponent, failures, finish, parity_word, show_mo
 _EPILOG = """\b
 Examples:
   edgekit check timm:mobilenetv2_100 out/mobilenetv2_100_litert_fp32.tflite
-  edgekit check weights.pt --arch my_models.py:net app/model.pte app/model.mlpackage
+  edgekit check weights.pt --arch my_models.py:net model.pte model.mlpackage
   edgekit check zoo:mobilevig_ti model.onnx --inputs photos/ --json
 
 \b
