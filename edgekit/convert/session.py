@@ -14,7 +14,7 @@ import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
@@ -25,6 +25,7 @@ from edgekit.convert.cache import Cache
 from edgekit.errors import EdgekitError
 from edgekit.export.inputs import golden_inputs
 from edgekit.model.dependencies import recording
+from edgekit.model.request import LoadRequest
 from edgekit.records import Exported
 
 if TYPE_CHECKING:
@@ -32,10 +33,19 @@ if TYPE_CHECKING:
     from edgekit.model.load import Model
 
 Emit = Callable[[events.Event], None]
+R = TypeVar("R")
 
 
 def main() -> int:
-    """Run one request; every failure is an event, so the exit status only says that the process itself worked."""
+    """The conversion process."""
+    return serve(keys.ConvertRequest, run)
+
+
+def serve(kind: type[R], work: Callable[[R, Emit, Path], None]) -> int:
+    """Run one request of ``kind``, read from standard input, in a directory for its logs and temporary files.
+
+    Every failure is an event, so the exit status only says that the process itself worked.
+    """
     channel = os.fdopen(os.dup(1), "wb", buffering=0)
     # Else a worker that outlives this process would keep the caller waiting for more events.
     os.register_at_fork(after_in_child=channel.close)
@@ -47,7 +57,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="edgekit-") as logs:
         worker.redirect_output(str(Path(logs) / "session.log"))
         try:
-            run(msgspec.json.decode(sys.stdin.buffer.read(), type=keys.ConvertRequest), emit, Path(logs))
+            work(msgspec.json.decode(sys.stdin.buffer.read(), type=kind), emit, Path(logs))
         except EdgekitError as error:
             emit(events.Failed(error=error.to_dict(), traceback=traceback.format_exc()))
         except BrokenPipeError:  # the caller is gone; what was finished is in the cache
@@ -84,7 +94,8 @@ def run(request: keys.ConvertRequest, emit: Emit, logs: Path) -> None:
     schedule.run(tasks, limits, emit, logs, between=save)
 
 
-def _timed(emit: Emit, stage: events.Stage, work: Callable[[], Any]) -> Any:
+def timed(emit: Emit, stage: events.Stage, work: Callable[[], Any]) -> Any:
+    """Do a stage of the work, with an event at its beginning and its end."""
     started = time.monotonic()
     emit(events.Progress(stage=stage, state="started"))
     done = work()
@@ -95,25 +106,26 @@ def _timed(emit: Emit, stage: events.Stage, work: Callable[[], Any]) -> Any:
 def _export(request: keys.ConvertRequest, cache: Cache, emit: Emit) -> tuple[Exported, ExportedModel]:
     key = keys.source_key(request)
     with recording() as recorder:
-        model: Model = _timed(emit, "load", lambda: _load(request))
+        model: Model = timed(emit, "load", lambda: load_model(request.load))
     from edgekit.export.export import export
 
-    made: ExportedModel = _timed(emit, "export", lambda: export(model))
-    exported = _timed(emit, "golden", lambda: _golden(request, cache, model, made))
+    made: ExportedModel = timed(emit, "export", lambda: export(model))
+    exported = timed(emit, "golden", lambda: _golden(request, cache, model, made))
     source = entries.Source(exported=exported, dependencies=recorder.dependencies())
     with cache.lock("sources", key), cache.producing("sources", key) as directory:
         entries.write(directory / "source.json", source)
     return exported, made
 
 
-def _load(request: keys.ConvertRequest) -> Model:
+def load_model(request: LoadRequest) -> Model:
+    """Load the model in a process that forks its workers."""
     import torch
 
     # One thread: the workers are forked from this process, and OpenMP's threads do not survive a fork.
     torch.set_num_threads(1)
     from edgekit.model.load import load
 
-    return load(request.load)
+    return load(request)
 
 
 def _golden(request: keys.ConvertRequest, cache: Cache, model: Model, made: ExportedModel) -> Exported:

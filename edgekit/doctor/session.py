@@ -6,24 +6,16 @@ process does (:mod:`edgekit.convert.session`).
 
 from __future__ import annotations
 
-import os
-import signal
 import sys
-import tempfile
-import time
-import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
 from edgekit.convert import backend as backends
 from edgekit.convert import events, schedule
 from edgekit.convert.cache import Cache
-from edgekit.convert.worker import redirect_output
+from edgekit.convert.session import Emit, load_model, serve, timed
 from edgekit.doctor.request import DoctorRequest
-from edgekit.errors import EdgekitError
 from edgekit.export.inputs import golden_inputs
 from edgekit.records import Exported, Golden
 
@@ -31,39 +23,19 @@ if TYPE_CHECKING:
     from edgekit.export.export import ExportedModel
     from edgekit.model.load import Model
 
-Emit = Callable[[events.Event], None]
-
 
 def main() -> int:
-    """Run one request; every failure is an event, so the exit status only says that the process itself worked."""
-    channel = os.fdopen(os.dup(1), "wb", buffering=0)
-    os.register_at_fork(after_in_child=channel.close)
-
-    def emit(event: events.Event) -> None:
-        channel.write(events.encode(event) + b"\n")
-
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    with tempfile.TemporaryDirectory(prefix="edgekit-") as directory:
-        redirect_output(str(Path(directory) / "session.log"))
-        try:
-            run(msgspec.json.decode(sys.stdin.buffer.read(), type=DoctorRequest), emit, Path(directory))
-        except EdgekitError as error:
-            emit(events.Failed(error=error.to_dict(), traceback=traceback.format_exc()))
-        except BrokenPipeError:  # the caller is gone
-            return 0
-        except Exception as failure:  # noqa: BLE001 - the process boundary: a defect of ours must still reach the user in words
-            defect = EdgekitError(f"edgekit failed: {failure!r}", next_step="This is a defect; please report it.")
-            emit(events.Failed(error=defect.to_dict(), traceback=traceback.format_exc()))
-    return 0
+    """The doctor's process."""
+    return serve(DoctorRequest, run)
 
 
 def run(request: DoctorRequest, emit: Emit, directory: Path, start_method: str | None = None) -> None:
     """Load, export, and examine the model and each backend in a process of its own."""
-    model: Model = _timed(emit, "load", lambda: _load(request))
+    model: Model = timed(emit, "load", lambda: load_model(request.load))
     from edgekit.doctor import worker
     from edgekit.export.export import export
 
-    made: ExportedModel = _timed(emit, "export", lambda: export(model, rewritten=False))
+    made: ExportedModel = timed(emit, "export", lambda: export(model, rewritten=False))
     inputs, source = golden_inputs(
         made.inputs,
         directory=Path(request.golden.directory) if request.golden.directory else None,
@@ -87,24 +59,6 @@ def run(request: DoctorRequest, emit: Emit, directory: Path, start_method: str |
     if sys.platform != "linux" or start_method not in (None, "fork"):
         save = lambda: _save(cache, made)  # noqa: E731 - captures this call's program
     schedule.run(tasks, limits, emit, directory, between=save, start_method=start_method, work=worker.main)
-
-
-def _load(request: DoctorRequest) -> Model:
-    import torch
-
-    # One thread: the workers are forked from this process, and OpenMP's threads do not survive a fork.
-    torch.set_num_threads(1)
-    from edgekit.model.load import load
-
-    return load(request.load)
-
-
-def _timed(emit: Emit, stage: events.Stage, work: Callable[[], Any]) -> Any:
-    started = time.monotonic()
-    emit(events.Progress(stage=stage, state="started"))
-    done = work()
-    emit(events.Progress(stage=stage, state="finished", seconds=time.monotonic() - started))
-    return done
 
 
 def _samples(stacks: Any) -> tuple[tuple[Any, ...], ...]:
