@@ -37,7 +37,8 @@ class Aside(Generic[_T]):
 
         Raises:
             ConvertError: the copy died.
-            Exception: what the work raised.
+            MemoryError: the work ran out of memory.
+            RuntimeError: the work raised something else, which is in the message.
         """
         if self._done is None:
             with os.fdopen(self._read, "rb") as pipe:
@@ -61,6 +62,8 @@ def _child(work: Callable[[], _T], write: int) -> None:
     try:
         try:
             content = pickle.dumps((work(), None))
+        except MemoryError:
+            content = pickle.dumps((None, MemoryError()))
         except Exception as failure:  # noqa: BLE001 - raised again in the process that asked
             content = pickle.dumps((None, RuntimeError(repr(failure))))
         with os.fdopen(write, "wb") as pipe:

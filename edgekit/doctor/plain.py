@@ -43,10 +43,28 @@ def _argument(node: Node, index: int) -> Any:
     return node.args[index] if len(node.args) > index else None
 
 
+def _pads_axes_differently(padding: Any, ceil_mode: Any) -> bool:
+    return bool(ceil_mode) or (isinstance(padding, (list, tuple)) and len(set(padding)) > 1)
+
+
+def _has_alpha(node: Node) -> bool:
+    return bool(node.kwargs.get("alpha", 1) != 1)
+
+
 # What a backend wants to be asked about after all: operator -> when.
-_UNLESS: dict[str, dict[str, Callable[[Node], bool]]] = {
+UNLESS: dict[str, dict[str, Callable[[Node], bool]]] = {
+    "litert": {
+        "add": _has_alpha,
+        "sub": _has_alpha,
+        # A window that hangs over, or padding along one axis, may be taken for "same" padding, or not be loaded.
+        "avg_pool2d": lambda node: _pads_axes_differently(_argument(node, 3), _argument(node, 4)),
+        "max_pool2d": lambda node: _pads_axes_differently(_argument(node, 3), _argument(node, 5)),
+    },
     "coreml": {
-        "max_pool2d": lambda node: _argument(node, 2) in (None, []) or _argument(node, 4) not in (None, 1, [1, 1]),
+        "avg_pool2d": lambda node: bool(_argument(node, 4)),  # a window that hangs over: its shape may differ
+        "max_pool2d": lambda node: (
+            _argument(node, 2) in (None, []) or _argument(node, 4) not in (None, 1, [1, 1]) or bool(_argument(node, 5))
+        ),
         "argmax": lambda node: _argument(node, 1) is None,
         "argmin": lambda node: _argument(node, 1) is None,
         "where": lambda node: not all(isinstance(argument, Node) for argument in node.args),
@@ -88,7 +106,7 @@ def is_plain(node: Node, backend: str) -> bool:
     types = {tensor.dtype for tensor in tensors}
     if not types <= set(_TYPES) or (backend == "coreml" and any(tensor.ndim > _CORE_ML_RANK for tensor in tensors)):
         return False
-    ask = _UNLESS.get(backend, {}).get(name)
+    ask = UNLESS.get(backend, {}).get(name)
     if ask is not None and ask(node):
         return False
     if name in _MOVES or name in _WHOLE:

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from torch.utils import _pytree as pytree
+
 from edgekit.convert.remedies import remedy_for
 from edgekit.diagnosis import Finding, Severity
 from edgekit.export.rewrites.graph import origin_of
@@ -50,26 +52,36 @@ class Examination:
 
 @dataclass
 class History:
-    """What the rewrites did to the nodes of the program as it was exported."""
+    """What the rewrites did to the nodes of the program as it was exported.
+
+    ``removed`` says which rewrite took a node away, or changed the numbers that it is called with; ``applied`` are all
+    that changed anything.
+    """
 
     removed: dict[str, str] = field(default_factory=dict)
     stands_for: dict[str, str] = field(default_factory=dict)
     neighbours: dict[str, list[str]] = field(default_factory=dict)
+    numbers: dict[str, list[str]] = field(default_factory=dict)
+    applied: list[str] = field(default_factory=list)
 
     @staticmethod
     def of(program: ExportedProgram) -> History:
         """The history of a program that no rewrite has seen yet."""
         nodes = list(program.graph.nodes)
         near = {n.name: [m.name for m in (*n.all_input_nodes, *n.users) if m.op != "placeholder"] for n in nodes}
-        return History(neighbours=near, stands_for={n.name: n.name for n in nodes})
+        numbers = {n.name: _numbers(n) for n in nodes}
+        return History(neighbours=near, stands_for={n.name: n.name for n in nodes}, numbers=numbers)
 
     def record(self, rewrite: str, program: ExportedProgram) -> None:
         """Note what ``rewrite`` has just done."""
+        self.applied.append(rewrite)
         now = {node.name: origin_of(node) for node in program.graph.nodes}
+        numbers = {node.name: _numbers(node) for node in program.graph.nodes}
         for name in self.stands_for:
-            if name not in now:
+            if numbers.get(name) != self.numbers.get(name):
                 self.removed.setdefault(name, rewrite)
         self.stands_for.update(now)
+        self.numbers = {**self.numbers, **numbers}
 
     def removed_by(self, rewrite: str) -> list[str]:
         """The exported nodes that the rewrite replaced or took away."""
@@ -88,6 +100,14 @@ class History:
                     seen.add(other)
                     queue.append(other)
         return None
+
+
+def _numbers(node: Node) -> list[str]:
+    """The numbers that an operator is called with: what a rewrite can change of a node that it leaves in its place."""
+    if node.op != "call_function":
+        return []
+    values = pytree.tree_leaves((node.args, node.kwargs))
+    return [repr(value) for value in values if isinstance(value, (bool, int, float))]
 
 
 def source_node(node: Node, known: Iterable[str] | Mapping[str, Any]) -> str:
@@ -136,7 +156,7 @@ def _grouped(
 ) -> list[Finding]:
     groups: dict[tuple[Any, ...], dict[str, list[Problem]]] = {}
     for problem, name, mender in found:
-        op = origins[name].op if name in origins else problem.operator
+        op = origins[name].op if name in origins else problem.operator or "(unknown operator)"
         key = (problem.severity, op, problem.cause, mender)
         groups.setdefault(key, {}).setdefault(name, []).append(problem)
     place = {name: index for index, name in enumerate(origins)}

@@ -25,7 +25,7 @@ from edgekit.diagnosis import BackendReport, Finding, ModelReport, Placement, Re
 from edgekit.doctor import precision, trial
 from edgekit.doctor.aside import Aside
 from edgekit.doctor.cost import cost
-from edgekit.doctor.known import SILENT
+from edgekit.doctor.known import silent
 from edgekit.doctor.problems import Examination, History, Problem, findings
 from edgekit.doctor.proof import Prover, Sample
 from edgekit.errors import ConvertError, EdgekitError, ParityError
@@ -182,24 +182,17 @@ def _backend(task: Task, program: ExportedProgram, origins: Mapping[str, NodeOri
     started = time.monotonic()
     name = task.info.name
     check = checker(name, task.precision)
-    history = History.of(program)
+    history, suspects = History.of(program), silent(program, name)
     aside = None if check is None else Aside(lambda: check.examine(program), wait=task.alone or name != "executorch")
     _applied(Prover(program, (), history), rewrites.names(None))
     own = rewrites.names(name)
     proofs = _applied(Prover(program, task.samples, history), own) if own else ()
     before = Examination(())
-    after = check.examine(program) if check is not None and history.removed else None
+    after = check.examine(program) if check is not None and history.applied else None
     if aside is not None:
         before = aside.result()
     after = before if after is None else after
-    silent = [
-        Problem(node, "wrong", importlib.import_module(f"edgekit.export.rewrites.{rewrite}").REASON)
-        for rewrite in dict.fromkeys(history.removed.values())
-        if name in SILENT.get(rewrite, ())
-        for node in history.removed_by(rewrite)
-    ]
     measured = _measured(task, program)
-    failing = {problem.node for problem in before.problems if problem.severity == "fails"}
     report = BackendReport(
         name=name,
         precision=task.precision,
@@ -210,9 +203,21 @@ def _backend(task: Task, program: ExportedProgram, origins: Mapping[str, NodeOri
         note=_note(check),
         seconds=round(time.monotonic() - started, 3),
     )
-    first = (*before.problems, *(problem for problem in silent if problem.node not in failing))
-    found = findings(name, first, (*after.problems, *measured), history, origins)
+    found = findings(
+        name, (*before.problems, *_silent(history, suspects, before)), (*after.problems, *measured), history, origins
+    )
     return events.Examined(report=report, findings=(*_unproved(proofs, name), *found))
+
+
+def _silent(history: History, suspects: Mapping[str, set[str]], before: Examination) -> list[Problem]:
+    """What would have been silently wrong without the rewrites that were applied, unless the checker has it already."""
+    told = {problem.node for problem in before.problems if problem.severity in ("fails", "wrong")}
+    return [
+        Problem(node, "wrong", importlib.import_module(f"edgekit.export.rewrites.{rewrite}").REASON)
+        for rewrite in dict.fromkeys(history.removed.values())
+        for node in history.removed_by(rewrite)
+        if node in suspects.get(rewrite, ()) and node not in told
+    ]
 
 
 def _measured(task: Task, program: ExportedProgram) -> list[Problem]:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 
 import pytest
 
@@ -41,3 +42,17 @@ def test_a_copy_that_is_killed_is_an_error_in_words() -> None:
     aside = Aside(lambda: os.kill(os.getpid(), signal.SIGKILL), wait=False)
     with pytest.raises(ConvertError, match="was killed by SIGKILL"):
         aside.result()
+
+
+@both
+def test_running_out_of_memory_stays_what_it_is(wait: bool) -> None:
+    def fails() -> None:
+        raise MemoryError
+
+    with pytest.raises(MemoryError):
+        Aside(fails, wait=wait).result()
+
+
+def test_leaving_the_copy_does_not_leave_the_caller() -> None:
+    with pytest.raises(ConvertError, match="process died"):
+        Aside(lambda: sys.exit(0), wait=False).result()

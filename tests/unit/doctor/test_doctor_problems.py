@@ -9,7 +9,7 @@ from torch import nn
 from edgekit.doctor.problems import History, Problem, findings, source_node
 from edgekit.export import provenance
 from edgekit.export.provenance import NodeOrigin
-from edgekit.export.rewrites import graph
+from edgekit.export.rewrites import explicit_alpha, float_scalars, graph
 
 
 def origins(*names: str) -> dict[str, NodeOrigin]:
@@ -101,6 +101,8 @@ def test_what_an_operator_becomes_is_counted() -> None:
 def test_a_problem_that_can_not_be_traced_back_is_still_a_finding() -> None:
     (found,) = findings("executorch", [], [Problem("", "undelegated", "c", "aten.full.default")], history({}), {})
     assert (found.op, found.module, found.source, found.count) == ("aten.full.default", "", "", 1)
+    (found,) = findings("executorch", [], [Problem("", "fails", "c")], history({}), {})
+    assert found.op == "(unknown operator)"
 
 
 class Twice(nn.Module):
@@ -136,3 +138,28 @@ def test_the_nodes_of_a_decomposed_program_are_traced_to_the_exported_ones(progr
     traced = {str(n.target): source_node(n, known) for n in core.graph.nodes if n.op == "call_function"}
     assert traced == {"aten._softmax.default": "softmax", "aten.relu.default": "relu"}
     assert source_node(next(iter(core.graph.nodes)), {"elsewhere"}) == ""
+
+
+def test_a_number_that_a_rewrite_changes_in_place_is_its_doing() -> None:
+    class Scaled(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.sub(x.relu(), x, alpha=2.5) + 1
+
+    made = torch.export.export(Scaled(), (torch.zeros(1, 4),), strict=False)
+    provenance.strip(made)
+    past = History.of(made)
+    for rewrite in (explicit_alpha, float_scalars):
+        assert rewrite.apply(made) == 1
+        past.record(rewrite.__name__.rpartition(".")[2], made)
+    assert past.removed == {"sub": "explicit_alpha", "add": "float_scalars"}
+    assert past.applied == ["explicit_alpha", "float_scalars"]
+    assert past.removed_by("explicit_alpha") == ["sub"] and past.mender("relu") == "explicit_alpha"
+
+
+def test_a_neighbour_of_what_is_replaced_is_not_changed_itself(program: Any) -> None:
+    past = History.of(program)
+    (softmax,) = (n for n in program.graph.nodes if n.name == "softmax")
+    graph.replace(program, softmax, graph.call(program, softmax, torch.ops.aten.relu.default, softmax.args[0]))
+    graph.finish(program)
+    past.record("first", program)
+    assert past.removed == {"softmax": "first"}
