@@ -41,6 +41,10 @@ def key_of(*parts: object) -> str:
     return hashlib.sha256(msgspec.json.encode(parts, order="deterministic")).hexdigest()
 
 
+# Made before there are threads: two that make a type's decoder at the same time crash msgspec 0.22.
+_DECODER = msgspec.json.Decoder(Manifest)
+
+
 class Cache:
     """Entries of several kinds (``exports``, ``artifacts``, …) under one root directory."""
 
@@ -55,7 +59,7 @@ class Cache:
         """The entry's directory if it is complete and its files are what they were."""
         entry = self.path(kind, key)
         try:
-            manifest = msgspec.json.decode((entry / _MANIFEST).read_bytes(), type=Manifest)
+            manifest = _DECODER.decode((entry / _MANIFEST).read_bytes())
         except (OSError, msgspec.DecodeError):
             return None
         # What fails here is not an entry any more; the next producer of the key replaces it by its rename.

@@ -24,6 +24,7 @@ from edgekit.convert import request as keys
 from edgekit.convert.cache import Cache
 from edgekit.errors import EdgekitError
 from edgekit.export.inputs import golden_inputs
+from edgekit.harness.orphan import die_with_parent
 from edgekit.model.dependencies import recording
 from edgekit.model.request import LoadRequest
 from edgekit.records import Exported
@@ -54,6 +55,7 @@ def serve(kind: type[R], work: Callable[[R, Emit, Path], None]) -> int:
         channel.write(events.encode(event) + b"\n")
 
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    die_with_parent(signal.SIGTERM)
     with tempfile.TemporaryDirectory(prefix="edgekit-") as logs:
         worker.redirect_output(str(Path(logs) / "session.log"))
         try:

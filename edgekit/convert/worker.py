@@ -35,6 +35,7 @@ from edgekit.errors import ConvertError, EdgekitError
 from edgekit.export import rewrites
 from edgekit.export.rewrites.graph import origin_of
 from edgekit.harness.content import bytes_of, sha256_of
+from edgekit.harness.orphan import die_with_parent
 from edgekit.records import Artifact, Divergence, Exported, Parity
 
 if TYPE_CHECKING:
@@ -69,6 +70,7 @@ def main(task: Task, emit_bytes: Callable[[bytes], None], log: str) -> None:
     """Entry point of the process: everything that happens ends as an event."""
     emit: Emit = lambda event: emit_bytes(events.encode(event))  # noqa: E731 - a named function would only wrap it
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that a half-written entry is removed
+    die_with_parent(signal.SIGTERM)
     redirect_output(log)
     # A process of multiprocessing ends without its atexit functions, by which coremltools removes its copy of the
     # model.

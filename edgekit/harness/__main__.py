@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
-import signal
 import sys
 from pathlib import Path
 
@@ -12,10 +10,9 @@ import msgspec
 
 from edgekit.errors import DeviceError, EdgekitError, RuntimeCrashError, UsageError
 from edgekit.harness.content import sha256_of
+from edgekit.harness.orphan import die_with_parent
 from edgekit.job import Envelope, Job, JobFailure, JobResult, encode
 from edgekit.version import __version__
-
-_PR_SET_PDEATHSIG = 1
 
 
 def main(arguments: list[str]) -> int:
@@ -24,7 +21,7 @@ def main(arguments: list[str]) -> int:
         sys.stderr.write("usage: python -m edgekit.harness JOB.json ENVELOPE.json\n")
         return 2
     job_file, envelope_file = Path(arguments[0]), Path(arguments[1])
-    _die_with_parent()
+    die_with_parent()  # an edgekit that is killed must not leave a measurement running
     _write(envelope_file, answer(job_file.read_bytes()))
     return 0
 
@@ -101,13 +98,6 @@ def _write(path: Path, envelope: Envelope) -> None:
     part = path.with_name(path.name + ".part")
     part.write_bytes(encode(envelope))
     part.replace(path)
-
-
-def _die_with_parent() -> None:
-    # An edgekit that is killed must not leave a measurement running that would disturb the next one.
-    prctl = getattr(ctypes.CDLL(None), "prctl", None)
-    if sys.platform == "linux" and prctl is not None:
-        prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 if __name__ == "__main__":

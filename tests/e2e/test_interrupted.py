@@ -134,6 +134,17 @@ def test_a_second_ctrl_c_ends_it_at_once(own: dict[str, str], tmp_path: Path) ->
             assert Cache(Path(own["EDGEKIT_CACHE"])).lookup(kind, entry.name) == entry
 
 
+def test_kill_9_while_converting_leaves_no_process_behind(own: dict[str, str], tmp_path: Path) -> None:
+    running = Running("convert", f"{ZOO}:tiny", *PAIR, "-o", str(tmp_path), env=own)
+    running.until_children("golden outputs", 3)
+    running.process.kill()
+    running.process.communicate()
+    assert len(running.family) >= 3 and running.left() == []
+    again = edgekit("convert", f"{ZOO}:tiny", *PAIR, "-o", str(tmp_path / "out"), env=own)
+    assert again.code == 0, again.err
+    consistent(Path(own["EDGEKIT_CACHE"]))
+
+
 @pytest.mark.usefixtures("converted")
 def test_ctrl_c_while_measuring(own_store: dict[str, str], own_places: Path) -> None:
     running = Running("deploy", f"{ZOO}:tiny", "--to", "onnx", "--min-secs", "60", "--json", env=own_store)
