@@ -21,13 +21,16 @@ from edgekit.job import Envelope, Job, JobResult, encode
 # The most of the child's output that is kept: its end, where a crash says why.
 _LOG_BYTES = 64 * 1024
 _LOG_LINES = 8
+# Made here, before there are threads: two that make a type's decoder at the same time crash msgspec 0.22.
+_ENVELOPE = msgspec.json.Decoder(Envelope)
 
 
-def run_job(job: Job, *, timeout_s: float | None = None) -> JobResult:
+def run_job(job: Job, *, timeout_s: float | None = None, program: Sequence[str] | None = None) -> JobResult:
     """Run ``job`` in a fresh process group and answer its result.
 
-    Paths in the job may be relative to the current directory. The child is killed, with everything it started, on
-    timeout and on any exception here (Ctrl-C is raised again).
+    ``program`` is the start of the harness's command line, this Python's by default; the job's file and the answer's
+    are added to it. Paths in the job may be relative to the current directory. The child is killed, with everything
+    it started, on timeout and on any exception here (Ctrl-C is raised again).
 
     Raises:
         DeadlineError: no answer within ``timeout_s`` seconds.
@@ -39,11 +42,22 @@ def run_job(job: Job, *, timeout_s: float | None = None) -> JobResult:
         folder = Path(name)
         envelope = folder / "envelope.json"
         (folder / "job.json").write_bytes(encode(_absolute(job)))
-        command = [sys.executable, "-m", "edgekit.harness", str(folder / "job.json"), str(envelope)]
+        start = program or (sys.executable, "-m", "edgekit.harness")
+        command = [*start, str(folder / "job.json"), str(envelope)]
         code, log = _supervise(command, folder, job, timeout_s)
         if not envelope.is_file():
             raise _crash(job, code, log)
         document = envelope.read_bytes()
+    return read_answer(document, job)
+
+
+def read_answer(document: bytes, job: Job) -> JobResult:
+    """The result in an envelope, wherever it was written.
+
+    Raises:
+        EdgekitError: the failure that the envelope holds.
+        DeviceError: it is no envelope of this version's.
+    """
     return _result(_decode(document, job), job)
 
 
@@ -145,7 +159,7 @@ def _signal_name(number: int) -> str:
 
 def _decode(document: bytes, job: Job) -> Envelope:
     try:
-        return msgspec.json.decode(document, type=Envelope)
+        return _ENVELOPE.decode(document)
     except msgspec.DecodeError as error:
         raise DeviceError(
             f"The {job.engine} harness answered what this edgekit does not understand: {error}",
