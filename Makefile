@@ -1,6 +1,7 @@
 # make setup   a .venv in the checkout with everything pinned; done once, redone when the pins change
 # make demo    the worked example, then MobileNetV2 on photographs
 # make test    lint, types, structure checks and every test
+# make runner  the native runner for this machine and for phones; needs g++ and g++-aarch64-linux-gnu
 # make bench   the speeds we claim, side by side with their peers
 
 PYTHON ?= python3
@@ -8,7 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.edgekit-setup
 
-.PHONY: setup demo test lint unit bench clean
+.PHONY: setup demo test lint unit runner bench clean
 
 setup: $(STAMP)
 
@@ -32,6 +33,10 @@ unit: setup
 	$(BIN)/python -m pytest
 
 test: lint unit
+
+runner: setup
+	$(BIN)/python android_harness/runner/build.py --abi x86_64
+	$(BIN)/python android_harness/runner/build.py --abi arm64-v8a
 
 bench: setup
 	$(BIN)/python benchmarks/conversion.py

@@ -1,7 +1,8 @@
 """One official converter on a model that edgekit loads, judged by edgekit's parity; prints one JSON object.
 
-``python benchmarks/official_judged.py FORMAT MODEL OUTPUT``. The module, its weights, the golden inputs and the
-tolerance are those of ``edgekit convert MODEL``; ``seconds`` is the official call alone, its own export included.
+``python benchmarks/official_judged.py FORMAT MODEL OUTPUT``. The module, its weights and the golden inputs are
+those of ``edgekit convert MODEL``; the tolerance is that of the precision in which the file holds its weights (Core
+ML's default is float16); ``seconds`` is the official call alone, its own export included.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import torch
 from official import convert
 
 from edgekit.convert import judge, parity
+from edgekit.convert.files.constants import precision_of
 from edgekit.export.export import example_tensors
 from edgekit.export.golden import golden_outputs
 from edgekit.export.inputs import golden_inputs
@@ -47,7 +49,7 @@ def attempt(kind: str, spec: str, path: Path) -> dict[str, Any]:
         return {"converts": False, "reason": f"{type(failure).__name__}: {failure}"[:300]}
     made = {"converts": True, "seconds": time.monotonic() - started, "bytes": bytes_of(path)}
     try:
-        found = parity.compare(judge.outputs(kind, path, inputs), reference, "fp32")
+        found = parity.compare(judge.outputs(kind, path, inputs), reference, precision_of(kind, path))
     except Exception as failure:  # noqa: BLE001 - a file that its own runtime refuses is of no use
         return {**made, "parity": False, "reason": f"{type(failure).__name__}: {failure}"[:300]}
     return {**made, "parity": found.passed, "reason": found.reason}

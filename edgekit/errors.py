@@ -103,6 +103,18 @@ class DeviceError(EdgekitError):
     code, kind = 13, "device"
 
 
+class LinkLostError(DeviceError):
+    """The connection to the device ended before the answer did; a new connection may succeed."""
+
+    kind = "link-lost"
+
+
+class UnauthorisedError(DeviceError):
+    """The device does not know this computer's key."""
+
+    kind = "unauthorised"
+
+
 class RuntimeCrashError(DeviceError):
     """The runtime on the device crashed or refused the file."""
 
@@ -137,7 +149,7 @@ ERRORS: dict[str, type[EdgekitError]] = {
     cls.kind: cls
     for cls in (
         RegressedError, UsageError, IncomparableError, ModelError, MissingExtraError, ExportError, ConvertError,
-        MissingConverterError, ParityError, DeviceError, RuntimeCrashError, UntrustworthyError, DeadlineError,
-        StoreError, BundleError,
+        MissingConverterError, ParityError, DeviceError, LinkLostError, UnauthorisedError, RuntimeCrashError,
+        UntrustworthyError, DeadlineError, StoreError, BundleError,
     )
 }  # fmt: skip

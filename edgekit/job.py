@@ -22,6 +22,10 @@ Engine = Literal["executorch", "litert", "onnxruntime"]
 ENGINE_OF_FORMAT: dict[str, Engine] = {"executorch": "executorch", "litert": "litert", "onnx": "onnxruntime"}
 
 
+# What the native runner runs; it is the same program on the host, on phones and on Linux boards.
+NATIVE_ENGINES: tuple[Engine, ...] = ("executorch", "litert")
+
+
 class Job(Record, frozen=True, kw_only=True):
     """One run of one artifact in one fresh process.
 

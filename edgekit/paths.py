@@ -24,6 +24,12 @@ def profiles_dir() -> Path:
     return Path(os.environ.get("EDGEKIT_PROFILES") or config / "device_profiles")
 
 
+def adb_key() -> Path:
+    """The private key by which phones know this computer. ``EDGEKIT_ADB_KEY`` overrides it."""
+    config = Path(platformdirs.user_config_dir("edgekit", appauthor=False))
+    return Path(os.environ.get("EDGEKIT_ADB_KEY") or config / "adbkey")
+
+
 def store_url() -> str:
     """SQLAlchemy URL of the results store: ``EDGEKIT_STORE``, or an SQLite file under the user's data directory."""
     return os.environ.get("EDGEKIT_STORE") or f"sqlite:///{data_dir() / 'results.sqlite'}"

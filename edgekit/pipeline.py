@@ -21,9 +21,9 @@ from edgekit.convert.check import Checked
 from edgekit.convert.launch import Outcome
 from edgekit.convert.request import ConvertRequest
 from edgekit.device import check as device_check
+from edgekit.device import lease
 from edgekit.device.device import Device
 from edgekit.device.foreign import describe_file
-from edgekit.device.resolve import open_device
 from edgekit.diagnosis import Diagnosis
 from edgekit.doctor import diagnose as doctor_stage
 from edgekit.doctor.request import DoctorRequest
@@ -37,6 +37,7 @@ from edgekit.measure.plan import Candidate, check_plan
 from edgekit.model.request import parse_spec
 from edgekit.records import (
     Artifact,
+    ClockRegime,
     Deployment,
     DeviceParity,
     Exported,
@@ -173,6 +174,7 @@ def deploy(
     store: Store,
     on_event: OnEvent,
     say: Say,
+    clocks: ClockRegime = "free",
     wait_s: float = 0.0,
     output: Path | None = None,
 ) -> tuple[list[Deployment], Subjects]:
@@ -182,21 +184,23 @@ def deploy(
     """
     check_plan(plan)  # before the minutes of converting
     found = subjects(request, device, on_event, output)
-    pushed = {s.artifact.format: device.push(s.artifact) for s in found.ready}
-    say("parity on the device")
-    checked = _check_all(found, request, device, threads)
-    ready = [s for s in found.ready if s.artifact.format in checked]
-    for subject in ready:
-        store.add_artifact(subject.artifact)
-    outcomes = runner.measure(
-        [Candidate(s.artifact, s.inputs) for s in ready],
-        device,
-        plan,
-        threads=threads,
-        on_repeat=store.save_measurement,
-        progress=say,
-        wait_s=wait_s,
-    )
+    # Held from the first byte that is sent: a push would disturb another process's measurement on the same device.
+    with lease.hold(device.info().spec, wait_s=wait_s):
+        pushed = {s.artifact.format: device.push(s.artifact, s.inputs) for s in found.ready}
+        say("parity on the device")
+        checked = _check_all(found, request, device, threads)
+        ready = [s for s in found.ready if s.artifact.format in checked]
+        for subject in ready:
+            store.add_artifact(subject.artifact)
+        outcomes = runner.measure(
+            [Candidate(s.artifact, s.inputs) for s in ready],
+            device,
+            plan,
+            threads=threads,
+            on_repeat=store.save_measurement,
+            progress=say,
+            clocks=clocks,
+        )
     deployments = []
     for subject, outcome in zip(ready, outcomes, strict=True):
         name = subject.artifact.format
@@ -252,8 +256,8 @@ def profile(
     profiles = []
     for subject in found.ready:
         say(f"{subject.artifact.model} {subject.artifact.format}: profiling {runs} runs")
-        device.push(subject.artifact)
         try:
+            device.push(subject.artifact, subject.inputs)
             made = profile_stage.profile(subject.artifact, subject.inputs, device, threads, runs, wait_s=wait_s)
         except EdgekitError as error:
             found.errors[subject.artifact.format] = error
@@ -262,9 +266,12 @@ def profile(
     return profiles, found
 
 
-def evaluate(request: EvaluateRequest, store: Store, say: Say) -> tuple[list[Scored], dict[str, EdgekitError]]:
-    """Score files by their runtimes and models by PyTorch, all on the same prepared data, and keep the results."""
-    made, errors = evaluate_stage.evaluate_all(request, open_device("host"), say)
+def evaluate(
+    request: EvaluateRequest, device: Device, store: Store, say: Say, wait_s: float = 0.0
+) -> tuple[list[Scored], dict[str, EdgekitError]]:
+    """Score files by their runtimes on the device, and models by PyTorch here, on the same data; keep the results."""
+    with lease.hold(device.info().spec, wait_s=wait_s):
+        made, errors = evaluate_stage.evaluate_all(request, device, say)
     for scored in made:
         if scored.artifact is not None:
             store.add_artifact(scored.artifact)

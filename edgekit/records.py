@@ -256,6 +256,7 @@ class Measurement(Record, frozen=True, kw_only=True):
     harness_version: str
     verdict: Verdict
     verdict_reasons: tuple[str, ...] = ()
+    harness: str = "python"
     emulated: bool = False
     clock_regime: ClockRegime = "free"
     threads: int = 1
@@ -336,6 +337,7 @@ class Evaluation(Record, frozen=True, kw_only=True):
     value: float | None
     ci95: tuple[float, float] | None
     samples: int
+    device: str = "host"
     reason: str | None = None
     runtime_version: str = ""
     created: str = ""

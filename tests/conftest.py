@@ -20,6 +20,9 @@ def own_places(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         "EDGEKIT_CACHE": str(root / "cache"),
         "EDGEKIT_DATA": str(root / "data"),
         "EDGEKIT_STORE": f"sqlite:///{root / 'results.sqlite'}",
+        # Nobody listens there: the phones of whoever runs the tests are left alone.
+        "ANDROID_ADB_SERVER_PORT": "9",
+        "EDGEKIT_ADB_KEY": str(root / "adbkey"),
     }
     before = {name: os.environ.get(name) for name in own}
     os.environ.update(own)

@@ -34,9 +34,9 @@ def command(model: str, as_json: bool, quiet: bool, traceback: bool, **given: An
     from edgekit.device.resolve import open_device
     from edgekit.store.store import Store
 
-    device = open_device(given["device"])
-    request = convert_request(model, given, runnable_formats(device))
     with Store.open() as store, ProgressView(quiet) as progress:
+        device = open_device(given["device"], progress.say, given["harness"])
+        request = convert_request(model, given, runnable_formats(device))
         made, found = pipeline.deploy(
             request,
             device,
@@ -45,6 +45,7 @@ def command(model: str, as_json: bool, quiet: bool, traceback: bool, **given: An
             store=store,
             on_event=progress.on_event,
             say=progress.say,
+            clocks=given["clocks"],
             wait_s=given["wait_s"],
             output=Path(given["output"]) if given["output"] else None,
         )

@@ -35,23 +35,15 @@ METRIC is top1, top5 or file.py:function taking (outputs, labels)."""
     type=click.FloatRange(0.1, 1.0),
     help="For images: the centre crop's share of the short side.",
 )
-@click.option(
-    "--threads",
-    "--num-threads",
-    "--num_threads",
-    "threads",
-    default=1,
-    show_default=True,
-    type=click.IntRange(1, 1024),
-    help="Threads of the runtime.",
-)
+@options.device_options
 @options.model_options
 @options.output_options
 def command(subjects: tuple[str, ...], as_json: bool, quiet: bool, traceback: bool, **given: Any) -> int:
-    """Measure accuracy: each converted FILE by its real runtime, a MODEL by PyTorch."""
+    """Measure accuracy: each converted FILE by its real runtime on a device, a MODEL by PyTorch on this machine."""
     from edgekit import pipeline
     from edgekit.cli.progress import ProgressView
     from edgekit.cli.requests import load_request
+    from edgekit.device.resolve import open_device
     from edgekit.evaluate.subjects import EvaluateRequest
     from edgekit.store.store import Store
 
@@ -63,7 +55,8 @@ def command(subjects: tuple[str, ...], as_json: bool, quiet: bool, traceback: bo
         crop_fraction=given["crop_fraction"], threads=given["threads"],
     )  # fmt: skip
     with Store.open() as store, ProgressView(quiet) as progress:
-        made, errors = pipeline.evaluate(asked, store, progress.say)
+        device = open_device(given["device"], progress.say, given["harness"])
+        made, errors = pipeline.evaluate(asked, device, store, progress.say, given["wait_s"])
     names = tuple(subjects)
     from edgekit.cli.convert import failures, finish
 
@@ -96,7 +89,9 @@ def _show(made: list[Any]) -> None:
         rows.append([Path(subject).name, e.format, e.metric, value, interval, str(e.samples)])
     heads = [("File", "left"), ("Format", "left"), ("Metric", "left"), ("Value", "right"), ("95% interval", "right"),
              ("Samples", "right")]  # fmt: skip
-    console = output.print_table(f"Accuracy on {made[0].evaluation.dataset}", heads, rows)
+    devices = dict.fromkeys(scored.evaluation.device for scored in made if scored.evaluation.format != "pytorch")
+    where = "" if list(devices) in ([], ["host"]) else f", run on {', '.join(devices)}"
+    console = output.print_table(f"Accuracy on {made[0].evaluation.dataset}{where}", heads, rows)
     for scored in made:
         if scored.evaluation.reason:
             console.print(f"{Path(scored.spec).name}: not run: {scored.evaluation.reason}.", soft_wrap=True)

@@ -24,7 +24,8 @@ COMMANDS = {
     "profile": ("profile", "Show where the time goes, operator by operator."),
     "evaluate": ("evaluate", "Measure the accuracy of converted files on your data."),
     "zoo": ("zoo", "List the models that come with edgekit, or describe one."),
-    "devices": ("devices", "List the devices that can be used now."),
+    "devices": ("devices", "List the devices that are there; clean one."),
+    "virtual": ("virtual", "Start and stop virtual devices."),
     "results": ("results", "List, filter and export stored measurements."),
 }
 INTERRUPTED = 130

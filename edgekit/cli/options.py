@@ -72,12 +72,16 @@ convert_options = stack(
 device_options = stack(
     click.option("--device", "-d", default="host", show_default=True, metavar="SPEC", help="Where to run; see "
                  "edgekit devices."),
+    click.option("--engine", "harness", type=click.Choice(["python", "native"]), help="The program that runs and times "
+                 "the model on the host: native is the one that phones run. [default: python; phones: native]"),
     click.option("--threads", "--num-threads", "--num_threads", "threads", default=1, show_default=True,
                  type=click.IntRange(1, 1024), help="Threads of the runtime."),
     click.option("--wait", "wait_s", default=0.0, metavar="SECONDS", help="Wait for a busy device."),
 )  # fmt: skip
 
 plan_options = stack(
+    click.option("--clocks", type=click.Choice(["free", "pinned"]), default="free", show_default=True, help="pinned: "
+                 "hold the phone's clocks while it is measured, to compare two models on it; restored afterwards."),
     click.option("--runs", "--num-runs", "--num_runs", "runs", type=click.IntRange(1), help="At least this many timed "
                  "runs per repeat. [default: 50]"),
     click.option("--warmup", "--warmup-runs", "--warmup_runs", "warmup", type=click.IntRange(0),

@@ -50,9 +50,9 @@ def command(model: str, as_json: bool, quiet: bool, traceback: bool, **given: An
     from edgekit.cli.requests import convert_request
     from edgekit.device.resolve import open_device
 
-    device = open_device(given["device"])
-    request = convert_request(model, given, runnable_formats(device))
     with ProgressView(quiet) as progress:
+        device = open_device(given["device"], progress.say, given["harness"])
+        request = convert_request(model, given, runnable_formats(device))
         made, found = pipeline.profile(
             request,
             device,

@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from typing import Protocol
 
 from edgekit.job import Job, JobResult
-from edgekit.records import Artifact, DeviceInfo, DeviceState, Push
+from edgekit.records import Artifact, ClockRegime, DeviceInfo, DeviceState, Push
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """Under what a device is measured: the cores to run on (None leaves the scheduler free), and its clocks."""
+
+    affinity: tuple[int, ...] | None = None
+    clock_regime: ClockRegime = "free"
+    note: str | None = None
 
 
 class Device(Protocol):
@@ -17,11 +29,15 @@ class Device(Protocol):
     def state(self) -> DeviceState:
         """Its clocks, temperatures and load now; what it does not tell is in ``missing``."""
 
-    def affinity(self, threads: int) -> tuple[int, ...] | None:
-        """The cores to run ``threads`` threads on; None leaves the scheduler free."""
+    def conditions(self, threads: int, clocks: ClockRegime) -> AbstractContextManager[Conditions]:
+        """Cores and clocks for a measurement with so many threads; clocks that were set are restored at the end.
 
-    def push(self, artifact: Artifact) -> Push:
-        """Bring the artifact to where :meth:`run` finds it, and say what that took."""
+        Raises UsageError where clocks can't be pinned by design. A device that should but does not follow is measured
+        ``free``, and the conditions say so.
+        """
+
+    def push(self, artifact: Artifact, inputs: Sequence[str] = ()) -> Push:
+        """Bring the artifact, and these input files, to where :meth:`run` finds them, and say what that took."""
 
     def run(self, job: Job, *, timeout_s: float | None = None) -> JobResult:
         """Run one job in a fresh process. Raises DeadlineError and the errors of the harness."""

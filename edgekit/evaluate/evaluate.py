@@ -11,12 +11,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from edgekit.device.device import Device
 from edgekit.device.foreign import artifact_at
+from edgekit.device.host import SPEC as HOST
+from edgekit.device.host import HostDevice
 from edgekit.errors import RuntimeCrashError, UsageError
 from edgekit.evaluate import eager
 from edgekit.evaluate.data import Dataset
 from edgekit.evaluate.metrics import Metric, metric
-from edgekit.harness.launch import run_job
 from edgekit.job import ENGINE_OF_FORMAT, Job
 from edgekit.model.request import LoadRequest, name_of
 from edgekit.records import Artifact, Evaluation, Record
@@ -30,12 +32,16 @@ def evaluate(
     dataset: Dataset,
     metrics: str | Sequence[str] = "top1",
     *,
+    device: Device | None = None,
     threads: int = 1,
     timeout_s: float | None = None,
 ) -> tuple[Evaluation, ...]:
-    """Runs the file on every sample, in a process of its own, and scores its outputs; one record per metric.
+    """Runs the file on every sample, and scores its outputs; one record per metric.
 
-    A Core ML file gets records without a value. ``timeout_s`` bounds the whole run, in seconds.
+    Args:
+        device: where it runs, in a process of its own; this machine if None. A file that the device has no runtime
+            for, as Core ML's, gets records without a value.
+        timeout_s: bounds the whole run, in seconds.
 
     Raises:
         UsageError: the data or a metric does not fit the model.
@@ -45,9 +51,12 @@ def evaluate(
     if isinstance(artifact, Path):
         artifact = artifact_at(artifact)
     chosen = _metrics(metrics)
+    device = device or HostDevice()
+    info = device.info()
     subject = _Subject(
-        artifact_sha256=artifact.sha256, model=artifact.model, format=artifact.format, precision=artifact.precision
-    )
+        artifact_sha256=artifact.sha256, model=artifact.model, format=artifact.format, precision=artifact.precision,
+        device=info.spec,
+    )  # fmt: skip
     if artifact.format == "coreml":
         return tuple(_record(subject, dataset, one, reason=NO_COREML) for one in chosen)
     if artifact.format not in ENGINE_OF_FORMAT:
@@ -55,13 +64,16 @@ def evaluate(
             f"There is no runtime here for the format '{artifact.format}'.", where=artifact.path,
             next_step=f"Formats that can be run: {', '.join(ENGINE_OF_FORMAT)}.",
         )  # fmt: skip
+    if ENGINE_OF_FORMAT[artifact.format] not in info.engines and info.spec != HOST:
+        reason = f"{info.spec} has no runtime for {artifact.format} files"
+        return tuple(_record(subject, dataset, one, reason=reason) for one in chosen)
     with tempfile.TemporaryDirectory(prefix="edgekit-evaluate-") as folder:
         job = Job(
             harness_version=__version__, mode="outputs", engine=ENGINE_OF_FORMAT[artifact.format],
             artifact=artifact.path, artifact_sha256=artifact.sha256, inputs=dataset.inputs, outputs_dir=folder,
             threads=threads,
         )  # fmt: skip
-        result = run_job(job, timeout_s=timeout_s)
+        result = device.run(job, timeout_s=timeout_s)
         outputs = _outputs(result.outputs, dataset, artifact.path)
         return tuple(_score(subject, dataset, one, outputs, result.runtime_version) for one in chosen)
 
@@ -97,6 +109,7 @@ class _Subject(Record, frozen=True, kw_only=True):
     model: str
     format: str
     precision: str
+    device: str = HOST
 
 
 def _metrics(names: str | Sequence[str]) -> list[Metric]:
@@ -140,7 +153,8 @@ def _record(
 ) -> Evaluation:
     return Evaluation(
         artifact_sha256=subject.artifact_sha256, model=subject.model, format=subject.format,
-        precision=subject.precision, dataset=dataset.name, dataset_sha256=dataset.sha256, metric=one.name,
-        value=value, ci95=ci95, samples=samples, reason=reason, runtime_version=runtime_version,
+        precision=subject.precision, device=subject.device, dataset=dataset.name,
+        dataset_sha256=dataset.sha256, metric=one.name, value=value, ci95=ci95, samples=samples, reason=reason,
+        runtime_version=runtime_version,
         created=datetime.now(timezone.utc).isoformat(),
     )  # fmt: skip

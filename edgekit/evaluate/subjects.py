@@ -58,19 +58,19 @@ def evaluate_all(
         for subject in request.subjects:
             say(f"{Path(subject.spec).name}: {dataset.count} samples")
             try:
-                made += _evaluate_one(subject, dataset, request)
+                made += _evaluate_one(subject, dataset, request, device)
             except EdgekitError as error:
                 errors[subject.spec] = error
     return made, errors
 
 
-def _evaluate_one(subject: LoadRequest, dataset: Dataset, request: EvaluateRequest) -> list[Scored]:
+def _evaluate_one(subject: LoadRequest, dataset: Dataset, request: EvaluateRequest, device: Device) -> list[Scored]:
     spec = parse_spec(subject.spec)
     if spec.kind != "artifact" or spec.path is None:
         scores = evaluate_model(subject, dataset, request.metrics, threads=request.threads)
         return [Scored(subject.spec, None, score) for score in scores]
     artifact = artifact_at(Path(spec.path))
-    scores = evaluate(artifact, dataset, request.metrics, threads=request.threads)
+    scores = evaluate(artifact, dataset, request.metrics, device=device, threads=request.threads)
     return [Scored(subject.spec, artifact, score) for score in scores]
 
 

@@ -105,7 +105,7 @@ def parse_os_release(text: str | None) -> str | None:
 def _text(path: Path) -> str | None:
     # Files in /sys vanish with their device and may refuse to be read; either way the machine doesn't tell.
     try:
-        return path.read_text()
+        return path.read_text(errors="replace")
     except OSError:
         return None
 

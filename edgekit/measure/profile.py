@@ -33,8 +33,9 @@ def profile(
     """
     plan = profile_plan(Plan(), runs)
     check_plan(plan)
-    job = job_for(Candidate(artifact, inputs), "profile", plan, threads=threads, affinity=device.affinity(threads))
-    with lease.hold(device.info().spec, wait_s=wait_s):
+    candidate = Candidate(artifact, inputs)
+    with lease.hold(device.info().spec, wait_s=wait_s), device.conditions(threads, "free") as conditions:
+        job = job_for(candidate, "profile", plan, threads=threads, affinity=conditions.affinity)
         result = device.run(job, timeout_s=timeout_s(plan))
     if not result.samples_ns:
         raise RuntimeCrashError(

@@ -19,7 +19,7 @@ from edgekit.measure.cooldown import wait_until_cool
 from edgekit.measure.plan import Candidate, check_plan, job_for, timeout_s
 from edgekit.measure.stats import summarise
 from edgekit.measure.verdict import judge
-from edgekit.records import DeviceInfo, Measurement, Plan, Repeat
+from edgekit.records import ClockRegime, DeviceInfo, Measurement, Plan, Repeat
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,7 @@ def measure(
     threads: int,
     on_repeat: Callable[[Measurement], None],
     progress: Callable[[str], None],
+    clocks: ClockRegime = "free",
     wait_s: float = 0.0,
 ) -> list[Outcome]:
     """Measure every candidate and answer one outcome each, in the order given.
@@ -55,6 +56,7 @@ def measure(
         on_repeat: called with the measurement as known so far, under one id, after every repeat and after the memory
             pass; until the last repeat its verdict is ``incomparable``. Store it: a kill then loses the run in flight.
         progress: called with one line of text before every step.
+        clocks: ``pinned`` asks the device to hold its clocks; what came of that is in each measurement.
         wait_s: how long to wait for another process that measures on the device, in seconds.
 
     Raises:
@@ -64,8 +66,11 @@ def measure(
     check_plan(plan)
     info = device.info()
     sessions = [_Session(candidate, info, plan, threads) for candidate in candidates]
-    with lease.hold(info.spec, wait_s=wait_s):
-        affinity = device.affinity(threads)
+    with lease.hold(info.spec, wait_s=wait_s), device.conditions(threads, clocks) as conditions:
+        affinity = conditions.affinity
+        for session in sessions:
+            session.clock_regime = conditions.clock_regime
+            session.note(conditions.note)
         for number in range(1, plan.repeats + 1):
             for session in sessions:
                 _repeat(session, device, affinity, number, on_repeat, progress)
@@ -80,6 +85,7 @@ class _Session:
     def __init__(self, candidate: Candidate, info: DeviceInfo, plan: Plan, threads: int) -> None:
         self.candidate, self.info, self.plan, self.threads = candidate, info, plan, threads
         self.id, self.created = uuid.uuid4().hex, datetime.now(timezone.utc).isoformat(timespec="seconds")
+        self.clock_regime: ClockRegime = "free"
         self.repeats: list[Repeat] = []
         self.notes: list[str] = []
         self.measurement: Measurement | None = None
@@ -202,8 +208,10 @@ def _identity(session: _Session, result: JobResult) -> Measurement:
         engine=result.engine,
         runtime_version=result.runtime_version,
         harness_version=result.harness_version,
+        harness=result.harness,
         verdict="incomparable",
         emulated=info.emulated,
+        clock_regime=session.clock_regime,
         threads=result.threads,
         plan=session.plan,
     )

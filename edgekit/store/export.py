@@ -34,7 +34,8 @@ Row = dict[str, Any]
 # The columns of one measurement, in order, with the type each has in CSV and Parquet.
 _EDGEKIT: dict[str, type] = {
     "id": str, "created": str, "model": str, "format": str, "precision": str, "device": str, "device_name": str,
-    "os_build": str, "soc": str, "engine": str, "runtime_version": str, "harness_version": str, "verdict": str,
+    "os_build": str, "soc": str, "engine": str, "runtime_version": str, "harness_version": str, "harness": str,
+    "verdict": str,
     "verdict_reasons": str, "emulated": bool, "clock_regime": str, "threads": int, "affinity": str, "samples": int,
     "p50_ms": float, "p90_ms": float, "p99_ms": float, "trimmed_mean_ms": float, "min_ms": float, "max_ms": float,
     "ci95_low_ms": float, "ci95_high_ms": float, "repeat_spread": float, "first_ms": float, "load_cold_ms": float,

@@ -40,7 +40,8 @@ def test_facts_come_from_the_machines_own_files(tmp_path: Path) -> None:
     assert (host.info().os_build or "").startswith("Tiny Linux 1 (")
     assert host.state().max_frequencies_khz == (1000, 2000)
     if os.sched_getaffinity(0) == {0, 1}:
-        assert host.affinity(1) == (1,)
+        with host.conditions(1, "free") as conditions:
+            assert conditions.affinity == (1,)
 
 
 def test_push_sends_nothing_and_checks_the_file(tmp_path: Path) -> None:
