@@ -27,7 +27,7 @@ from edgekit.device.adb import runs
 from edgekit.device.adb.attached import open_serial
 from edgekit.device.adb.link import Patience
 from edgekit.device.adb.phone import AdbDevice
-from edgekit.device.adb.storage import ROOT
+from edgekit.device.adb.storage import PART_BYTES, ROOT
 from edgekit.device.resolve import open_device
 from edgekit.errors import DeviceError, RuntimeCrashError
 from edgekit.harness.content import sha256_of
@@ -335,6 +335,47 @@ def edgekit_version() -> str:
     from edgekit.version import __version__
 
     return __version__
+
+
+@pytest.fixture
+def large(tmp_path: Path) -> tuple[Path, str, int]:
+    """A file of five parts: path, sha256, bytes."""
+    path = tmp_path / "large"
+    path.write_bytes(np.random.default_rng(2).bytes(4 * PART_BYTES + 1000))
+    return path, sha256_of(path), path.stat().st_size
+
+
+def parts(daemon: Adbd) -> list[Path]:
+    return sorted((daemon.data / "edgekit/parts").glob("*.*"))
+
+
+def test_a_push_goes_on_after_the_link_was_lost(daemon: Adbd, large: tuple[Path, str, int]) -> None:
+    phone = Phone(daemon)
+    thread, raised = in_background(lambda: phone.device.storage.put(*large))
+    until(lambda: len(parts(daemon)) >= 2)
+    daemon.restart()
+    thread.join(60)
+    assert raised == [] and phone.heard("Trying again")
+    assert sha256_of(daemon.data / "edgekit" / large[1]) == large[1]
+    assert parts(daemon) == []
+    # What was there was not sent again.
+    assert phone.device.storage.bytes_sent <= large[2]
+
+
+def test_a_push_that_was_given_up_is_resumed_by_the_next_edgekit(daemon: Adbd, large: tuple[Path, str, int]) -> None:
+    phone = Phone(daemon)
+    thread, raised = in_background(lambda: phone.device.storage.put(*large))
+    until(lambda: len(parts(daemon)) >= 3)
+    daemon.kill()
+    thread.join(60)
+    (error,) = raised
+    assert isinstance(error, DeviceError) and error.code == 13
+    daemon.start()
+    again = Phone(daemon)
+    again.device.storage.put(*large)
+    assert sha256_of(daemon.data / "edgekit" / large[1]) == large[1]
+    assert 0 < again.device.storage.bytes_sent <= large[2] - 2 * PART_BYTES
+    assert parts(daemon) == []
 
 
 def test_a_full_device(tmp_path: Path, tiny: dict[str, Artifact]) -> None:

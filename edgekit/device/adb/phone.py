@@ -167,6 +167,7 @@ class AdbDevice:
             self.close()
         if self._link is None:
             self._link = self._connect()
+            self.say(f"{self.spec}: connected {self._link.how}")
             # The device may have been restarted, or another one plugged in: nothing that was seen there counts.
             self.storage.forget()
             self._swept = False

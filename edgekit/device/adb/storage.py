@@ -132,7 +132,13 @@ class Storage:
         for number, name in enumerate(names):
             begin, length = number * PART_BYTES, min(PART_BYTES, size - number * PART_BYTES)
             wanted = _range_sha256(source, begin, length)
-            self._retried(lambda: self._push_part(source, name, begin, length, mode, wanted))  # noqa: B023
+            try:
+                self._retried(lambda: self._push_part(source, name, begin, length, mode, wanted))  # noqa: B023
+            except LinkLostError:
+                raise  # what is there already is where the next push goes on
+            except DeviceError:
+                self._device.shell(["rm", "-f", *names], what="removal of parts")
+                raise
         self._device.shell(["rm", "-f", temporary], what="clear an old part")
         arguments = ["sh", "-c", _JOIN, "sh", f"{ROOT}/parts", temporary, *names]
         answer = self._device.shell(arguments, what="join the parts", deadline_s=600.0)
