@@ -35,6 +35,7 @@ from edgekit.job import Job, Mode
 from edgekit.measure.plan import Candidate, job_for
 from edgekit.model.request import LoadRequest
 from edgekit.records import Artifact, Plan
+from edgekit.version import __version__
 
 SHORT = Plan(warmup_min_runs=2, warmup_min_seconds=0.0, warmup_max_seconds=1.0, min_runs=5, min_seconds=0.0, repeats=1)
 ENDLESS = msgspec.structs.replace(SHORT, min_seconds=100.0, max_seconds=100.0)
@@ -324,17 +325,12 @@ def stand_in(tmp_path: Path, script: bytes) -> Path:
     (folder / "runner").write_bytes(script)
     entry = {"name": "runner", "bytes": len(script), "sha256": sha256_of(folder / "runner"), "engine": None}
     manifest = {
-        "schema": 1, "abi": "x86_64", "harness_version": edgekit_version(), "engines": {"litert": "2.3.0"},
+        "schema": 1, "abi": "x86_64", "harness_version": __version__, "engines": {"litert": "2.3.0"},
+        "compiler": "none",
         "command": ["runner"], "source": "0" * 64, "files": [entry],
     }  # fmt: skip
     (folder / "manifest.json").write_text(json.dumps(manifest))
     return tmp_path / "bundles"
-
-
-def edgekit_version() -> str:
-    from edgekit.version import __version__
-
-    return __version__
 
 
 @pytest.fixture

@@ -182,6 +182,12 @@ def _tcp(host: str, port: int, patience: Patience, say: Say, prompt: bool) -> Li
 def _usb(serial: str, patience: Patience, say: Say, prompt: bool) -> Link:
     from edgekit.device.adb.direct import connect_usb
 
+    if not adb_on_usb():
+        shown = printable(serial, 80)
+        raise DeviceError(
+            f"There is no Android device {shown}: no adb server holds it, and the USB bus has none.", where=shown,
+            next_step="Attach it with USB debugging on; edgekit devices lists what is attached.",
+        )  # fmt: skip
     return connect_usb(serial, patience=patience, say=say, prompt=prompt)
 
 

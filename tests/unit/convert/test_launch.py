@@ -19,7 +19,8 @@ def asked(tmp_path: Path, model: str = "tiny", *formats: str) -> ConvertRequest:
 
 
 def session() -> psutil.Process:
-    (found,) = (p for p in psutil.Process().children() if "edgekit.convert.session" in p.cmdline())
+    alive = (p for p in psutil.Process().children() if p.status() != psutil.STATUS_ZOMBIE)
+    (found,) = (p for p in alive if "edgekit.convert.session" in p.cmdline())
     return found
 
 

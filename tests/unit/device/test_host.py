@@ -69,9 +69,8 @@ def test_listing_devices_imports_nothing_heavy() -> None:
     [
         ("hots", "Did you mean host?"),
         ("Host", "Did you mean host?"),
-        ("adb:0123456", "not available in this version"),
         ("serial:/dev/ttyACM0", "not available in this version"),
-        ("virtual:phone-arm64", "not available in this version"),
+        ("virtual:cortex-m7", "not available in this version"),
         ("ios:00008030", "not available in this version"),
         ("pixel7", "No attached device matches the profile pixel7"),
         ("", "edgekit devices"),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
+from edgekit.device.device import Conditions
 from edgekit.device.host import HostDevice
 from edgekit.errors import DeviceError, RuntimeCrashError, UsageError
 from edgekit.harness.content import bytes_of, sha256_of
@@ -20,7 +23,7 @@ from edgekit.job import Job, JobResult
 from edgekit.measure.plan import Candidate, check_plan, job_for, timeout_s
 from edgekit.measure.profile import profile
 from edgekit.measure.runner import measure
-from edgekit.records import Artifact, DeviceInfo, DeviceState, Measurement, Parity, Plan, Push
+from edgekit.records import Artifact, ClockRegime, DeviceInfo, DeviceState, Measurement, Parity, Plan, Push
 
 QUICK = Plan(warmup_min_runs=2, warmup_min_seconds=0.0, warmup_max_seconds=2.0, min_runs=20, min_seconds=0.0,
              repeats=2)  # fmt: skip
@@ -108,11 +111,12 @@ class LosesTheDevice:
     def state(self) -> DeviceState:
         return self.host.state()
 
-    def affinity(self, threads: int) -> tuple[int, ...] | None:
-        return None
+    @contextmanager
+    def conditions(self, threads: int, clocks: ClockRegime) -> Iterator[Conditions]:
+        yield Conditions()
 
-    def push(self, artifact: Artifact) -> Push:
-        return self.host.push(artifact)
+    def push(self, artifact: Artifact, inputs: Sequence[str] = ()) -> Push:
+        return self.host.push(artifact, inputs)
 
     def run(self, job: Job, *, timeout_s: float | None = None) -> JobResult:
         self.jobs += 1
