@@ -146,7 +146,7 @@ def commands(folder: Path) -> dict[str, Bad]:
         "unknown device": Bad(["deploy", model, "--device", "hots"], 13, "device", "no device 'hots'", "hots", "host"),
         "device of another form": Bad(["deploy", model, "-d", "serial:/dev/x"], 13, "device", "serial:", "/dev/x"),
         "no such phone": Bad(["deploy", model, "-d", "adb:123"], 13, "device", "no Android device 123", "123"),
-        "no phone of that profile": Bad(["deploy", model, "-d", "pixel7"], 13, "device", "no Android device is attached"),
+        "no phone of that profile": Bad(["deploy", model, "-d", "pixel7"], 13, "device", "no Android device is"),
         "no such address": Bad(["deploy", model, "-d", "adb:here:x"], 13, "device", "no HOST:PORT", "here:x"),
         "no virtual phone runs": Bad(["deploy", model, "-d", "virtual:x"], 13, "device", "is not running", "virtual:x"),
         "python on a phone": Bad(["deploy", model, "-d", "adb:1", "--engine", "python"], 2, "usage", "native runner"),
