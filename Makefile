@@ -42,6 +42,7 @@ bench: setup
 	$(BIN)/python benchmarks/conversion.py
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/host_latency.py
+	$(BIN)/python benchmarks/adb.py
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache
