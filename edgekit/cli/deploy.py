@@ -104,6 +104,8 @@ def show(made: list[Any], found: Any) -> None:
         threads = f"{first.threads} thread{'s' if first.threads > 1 else ''}"
         title = f"{first.model} on {first.device} ({first.device_name}), {threads}, clock {first.clock_regime}"
         output.print_table(title, _COLUMNS, [_row(d) for d in made])
+    if any(d.measurement.emulated for d in made):
+        console.print("Emulated: these times show that it runs, not how fast a device is.", soft_wrap=True)
     for name, reason in found.skipped.items():
         console.print(f"{name}: not measured: {reason}.", soft_wrap=True)
     for d in made:
@@ -121,9 +123,8 @@ _COLUMNS = [("Format", "left"), ("p50 ms", "right"), ("95% interval", "left"), (
 def _row(d: Any) -> list[str]:
     m = d.measurement
     parity = {True: "passed", False: "FAILED", None: "-"}[d.device_parity.passed]
-    verdict = f"{m.verdict} (emulated)" if m.emulated else m.verdict
     return [
         d.artifact.format, output.milliseconds(m.p50_ms), output.interval(m.ci95_ms), output.milliseconds(m.p90_ms),
         output.milliseconds(m.first_ms), output.milliseconds(m.load_cold_ms), output.size(m.model_rss_bytes), parity,
-        verdict,
+        m.verdict,
     ]  # fmt: skip

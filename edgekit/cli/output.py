@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 JSON_SCHEMA = 1
 # Headings of the columns whose text may take several lines.
-FOLDING = ("Model", "Operator", "File", "Type of operator")
+FOLDING = ("Model", "On", "Verdict", "Operator", "File", "Type of operator")
 
 
 def document(fields: Mapping[str, Any]) -> None:
@@ -48,7 +48,8 @@ def print_table(title: str, columns: Sequence[tuple[str, str]], rows: Sequence[S
     for heading, side in columns:
         # Only free text may be folded; a figure or an id that is cut in two can't be read.
         justify: Literal["left", "right"] = "right" if side == "right" else "left"
-        made.add_column(heading, justify=justify, overflow="fold", no_wrap=heading not in FOLDING)
+        made.add_column(heading, justify=justify, overflow="fold", no_wrap=heading not in FOLDING,
+                        min_width=8 if heading in FOLDING else None)  # fmt: skip
     for row in rows:
         made.add_row(*(escape(cell) for cell in row))
     target = console()

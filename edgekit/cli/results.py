@@ -81,9 +81,11 @@ def _show(found: list[Any]) -> None:
         return
     rows = []
     for m in found:
-        verdict = f"{m.verdict} (emulated)" if m.emulated else m.verdict
+        verdict = f"{m.verdict}*" if m.emulated else m.verdict
         rows.append([m.id[:8], m.created[5:16].replace("T", " "), m.model, m.format, m.device,
                      output.milliseconds(m.p50_ms), output.half_width(m.ci95_ms, m.p50_ms), verdict])  # fmt: skip
     heads = [("Id", "left"), ("UTC", "left"), ("Model", "left"), ("Format", "left"), ("On", "left"),
              ("p50 ms", "right"), ("±95%", "right"), ("Verdict", "left")]  # fmt: skip
-    output.print_table(f"{len(found)} measurement{'s' if len(found) != 1 else ''}", heads, rows)
+    console = output.print_table(f"{len(found)} measurement{'s' if len(found) != 1 else ''}", heads, rows)
+    if any(m.emulated for m in found):
+        console.print("* emulated: not a device's latency.")
