@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 JSON_SCHEMA = 1
-# Headings of the columns whose text may take several lines.
-FOLDING = ("Model", "On", "Verdict", "Operator", "File", "Type of operator")
+# Columns of free text, which may be folded, with the least width in which they can still be read.
+FOLDING = {"Model": 8, "On": 11, "Verdict": 8, "Operator": 10, "File": 10, "Type of operator": 10}
 
 
 def document(fields: Mapping[str, Any]) -> None:
@@ -49,7 +49,7 @@ def print_table(title: str, columns: Sequence[tuple[str, str]], rows: Sequence[S
         # Only free text may be folded; a figure or an id that is cut in two can't be read.
         justify: Literal["left", "right"] = "right" if side == "right" else "left"
         made.add_column(heading, justify=justify, overflow="fold", no_wrap=heading not in FOLDING,
-                        min_width=8 if heading in FOLDING else None)  # fmt: skip
+                        min_width=FOLDING.get(heading))  # fmt: skip
     for row in rows:
         made.add_row(*(escape(cell) for cell in row))
     target = console()
