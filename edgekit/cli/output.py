@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 JSON_SCHEMA = 1
 # Columns of free text, which may be folded, with the least width in which they can still be read.
-FOLDING = {"Model": 8, "On": 11, "Verdict": 8, "Operator": 10, "File": 10, "Type of operator": 10}
+FOLDING = {"Model": 8, "On": 10, "Verdict": 8, "Operator": 10, "File": 10, "Type of operator": 10}
 
 
 def document(fields: Mapping[str, Any]) -> None:
