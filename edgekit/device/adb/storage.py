@@ -127,29 +127,31 @@ class Storage:
                               next_step="Look at the permissions of /data/local/tmp on the device.")  # fmt: skip
 
     def _push_in_parts(self, source: Path, temporary: str, size: int, mode: int) -> None:
-        count = -(-size // PART_BYTES)
-        names = [f"{temporary}.{number:04d}" for number in range(count)]
-        for number, name in enumerate(names):
-            begin, length = number * PART_BYTES, min(PART_BYTES, size - number * PART_BYTES)
-            wanted = _range_sha256(source, begin, length)
+        folder, _, stem = temporary.rpartition("/")
+        parts = {f"{stem}.{n:04d}": (n * PART_BYTES, min(PART_BYTES, size - n * PART_BYTES))
+                 for n in range(-(-size // PART_BYTES))}  # fmt: skip
+        there = self.hashes(folder, list(parts))  # of an earlier push that was cut off
+        for name, (begin, length) in parts.items():
+            if name in there and there[name] == _range_sha256(source, begin, length):
+                continue
             try:
-                self._retried(lambda: self._push_part(source, name, begin, length, mode, wanted))  # noqa: B023
+                self._retried(lambda: self._push_range(source, f"{folder}/{name}", begin, length, mode))  # noqa: B023
             except LinkLostError:
                 raise  # what is there already is where the next push goes on
             except DeviceError:
-                self._device.shell(["rm", "-f", *names], what="removal of parts")
+                self._device.shell(["rm", "-f", *(f"{folder}/{part}" for part in parts)], what="removal of parts")
                 raise
-        self._device.shell(["rm", "-f", temporary], what="clear an old part")
-        arguments = ["sh", "-c", _JOIN, "sh", f"{ROOT}/parts", temporary, *names]
+        self._join(source, folder, stem, list(parts))
+
+    def _join(self, source: Path, folder: str, stem: str, names: list[str]) -> None:
+        self._device.shell(["rm", "-f", f"{folder}/{stem}"], what="removal of an old part")
+        arguments = ["sh", "-c", _JOIN, "sh", folder, stem, *names]
         answer = self._device.shell(arguments, what="join the parts", deadline_s=600.0)
         if answer.code:
-            raise DeviceError(f"The parts of {source.name} can't be joined on the device: {answer.complaint}.",
-                              where=temporary, next_step="Free some room on it, and run it again.")  # fmt: skip
-
-    def _push_part(self, source: Path, name: str, begin: int, length: int, mode: int, sha256: str) -> None:
-        folder, _, last = name.rpartition("/")
-        if self.hashes(folder, [last]).get(last) != sha256:
-            self._push_range(source, name, begin, length, mode)
+            raise DeviceError(
+                f"The parts of {source.name} can't be joined on the device: {answer.complaint}.",
+                where=f"{folder}/{stem}", next_step="Free some room on it, and run it again.",
+            )  # fmt: skip
 
     def _push_range(self, source: Path, name: str, begin: int, length: int, mode: int) -> None:
         with source.open("rb") as stream:
