@@ -30,6 +30,11 @@ def adb_key() -> Path:
     return Path(os.environ.get("EDGEKIT_ADB_KEY") or config / "adbkey")
 
 
+def virtual_phones_dir() -> Path:
+    """What runs of the virtual phones, one file each."""
+    return data_dir().resolve() / "virtual"
+
+
 def store_url() -> str:
     """SQLAlchemy URL of the results store: ``EDGEKIT_STORE``, or an SQLite file under the user's data directory."""
     return os.environ.get("EDGEKIT_STORE") or f"sqlite:///{data_dir() / 'results.sqlite'}"

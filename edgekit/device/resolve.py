@@ -6,7 +6,9 @@ import difflib
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from edgekit.device import profiles, virtual_phone
+from edgekit import paths
+from edgekit.device import profiles
+from edgekit.device.adb import presence
 from edgekit.device.device import Device
 from edgekit.device.host import SPEC as HOST
 from edgekit.device.host import HostDevice
@@ -24,7 +26,7 @@ _NOT_YET = {
     "virtual": "virtual boards",
 }
 VIRTUAL = "virtual"
-VIRTUAL_PHONE = f"{VIRTUAL}:{virtual_phone.DEFAULT}"
+VIRTUAL_PHONE = "virtual:phone-arm64"
 
 Say = Callable[[str], None]
 
@@ -81,9 +83,21 @@ def list_devices() -> list[DeviceInfo]:
     Raises:
         UsageError: a profile of the user's can't be used.
     """
+    found = [HostDevice().info()]
+    if presence.server_is_running() or presence.adb_on_usb():
+        from edgekit.device.adb import attached
+
+        found += attached.list_attached()
+    return [*found, *_virtual_phones()]
+
+
+def _virtual_phones() -> list[DeviceInfo]:
+    if not any(paths.virtual_phones_dir().glob("*.json")):
+        return []
+    from edgekit.device import virtual_phone
     from edgekit.device.adb import attached
 
-    found = [HostDevice().info(), *attached.list_attached()]
+    found = []
     for phone in virtual_phone.phones():
         if phone.state == "running":
             opened = _virtual_phone(phone.name, lambda _text: None, attached.BRIEF)
@@ -92,6 +106,7 @@ def list_devices() -> list[DeviceInfo]:
 
 
 def _virtual_phone(name: str, say: Say, patience: Patience | None = None) -> AdbDevice:
+    from edgekit.device import virtual_phone
     from edgekit.device.adb.direct import connect_tcp
     from edgekit.device.adb.link import Link, Patience
     from edgekit.device.adb.phone import AdbDevice

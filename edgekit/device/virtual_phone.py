@@ -195,7 +195,7 @@ def _check(port: int | None, memory_mib: int, storage_mib: int) -> None:
 
 
 def _folder() -> Path:
-    return paths.data_dir().resolve() / "virtual"
+    return paths.virtual_phones_dir()
 
 
 def _file(name: str, ending: str) -> Path:

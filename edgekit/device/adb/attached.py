@@ -7,17 +7,15 @@ the user who connected it there. Everything else is reached directly. This is de
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 
 from edgekit.device import profiles
 from edgekit.device.adb import server
 from edgekit.device.adb.link import Link, Patience, Say
 from edgekit.device.adb.phone import AdbDevice
+from edgekit.device.adb.presence import adb_on_usb
 from edgekit.device.adb.shell import printable
 from edgekit.errors import DeviceError, EdgekitError
 from edgekit.records import DeviceInfo
@@ -147,22 +145,6 @@ def _only() -> str:
     what = f"{len(serials)} Android devices are attached" if serials else "No Android device is attached"
     step = f"Name one: --device adb:{serials[0]}." if serials else "Attach one with USB debugging on."
     raise DeviceError(f"{what}.", where=FORM, next_step=step, near=[f"{FORM}:{serial}" for serial in serials])
-
-
-def adb_on_usb(root: Path = Path("/")) -> bool:
-    """Whether an adb interface is on the USB bus, by sysfs; where there is no sysfs, libusb has to be asked.
-
-    libusb takes longer to load than listing devices may. Class, subclass and protocol: AOSP's adb.h.
-    """
-    devices = root / "sys/bus/usb/devices"
-    if sys.platform != "linux":
-        return True
-    for interface in devices.glob("*/bInterfaceClass") if devices.is_dir() else ():
-        names = ("bInterfaceClass", "bInterfaceSubClass", "bInterfaceProtocol")
-        with suppress(OSError):  # it was unplugged meanwhile
-            if [(interface.parent / name).read_text().strip().lower() for name in names] == ["ff", "42", "01"]:
-                return True
-    return False
 
 
 def _on_usb() -> list[Attached]:

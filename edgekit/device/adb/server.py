@@ -6,16 +6,14 @@ is used for it: adbutils starts a server wherever none answers, and takes 0.2 s 
 
 from __future__ import annotations
 
-import os
 import socket
-from contextlib import suppress
 from dataclasses import dataclass
 
+from edgekit.device.adb.presence import server_address, server_is_running
 from edgekit.device.adb.shell import printable
 from edgekit.device.adb.sockets import BoundedSocket
 from edgekit.errors import DeviceError, LinkLostError
 
-_LOOK_S = 0.3
 _CONNECT_S = 5.0
 _CHUNK = 256 * 1024
 _MAX_LIST = 64 * 1024
@@ -37,7 +35,7 @@ class ServerLink:
 
     def __init__(self, serial: str) -> None:
         self.name, self.serial = serial, serial
-        host, port = address()
+        host, port = server_address()
         self.how = f"through the adb server at {host}:{port}"
         self._open_streams: set[SocketStream] = set()
         self.features = frozenset(_ask(f"host-serial:{serial}:features", serial).split(","))
@@ -97,26 +95,9 @@ class SocketStream:
         self._socket.close()
 
 
-def address() -> tuple[str, int]:
-    """Where the adb server is, by the stock client's environment variables."""
-    host = os.environ.get("ANDROID_ADB_SERVER_ADDRESS") or os.environ.get("ANDROID_ADB_SERVER_HOST") or "127.0.0.1"
-    port = os.environ.get("ANDROID_ADB_SERVER_PORT", "5037")
-    if not port.isdecimal() or not 0 < int(port) < 65536:
-        raise DeviceError(f"ANDROID_ADB_SERVER_PORT is {port[:20]!r}, which is no port.", where="environment",
-                          next_step="Set it to the adb server's port, or unset it.")  # fmt: skip
-    return host, int(port)
-
-
-def is_running() -> bool:
-    """Whether something listens where the adb server would."""
-    with suppress(OSError), socket.create_connection(address(), timeout=_LOOK_S):
-        return True
-    return False
-
-
 def listed() -> list[Listed]:
     """The devices of the running server; none if no server runs."""
-    if not is_running():
+    if not server_is_running():
         return []
     found = []
     for line in _ask("host:devices", None).splitlines():
@@ -132,7 +113,7 @@ class _RefusedError(DeviceError):
 
 def _connect(serial: str | None, timeout_s: float) -> socket.socket:
     """A connection whose every read and write ends within ``timeout_s``. Raises LinkLostError, TimeoutError."""
-    host, port = address()
+    host, port = server_address()
     try:
         connection = socket.create_connection((host, port), timeout_s)
     except TimeoutError:
@@ -169,7 +150,7 @@ def _command(connection: socket.socket, command: str, serial: str | None) -> Non
     except OSError as error:
         raise _lost(where, error) from error
     if status != b"FAIL":
-        raise DeviceError(f"What listens at {address()[0]}:{address()[1]} is no adb server.", where=where,
+        raise DeviceError(f"What listens at {server_address()[0]}:{server_address()[1]} is no adb server.", where=where,
                           next_step="Check ANDROID_ADB_SERVER_PORT.")  # fmt: skip
     raise _refused(where, reason)
 
@@ -191,7 +172,7 @@ def _ask(command: str, serial: str | None) -> str:
             _command(connection, command, serial)
             return _text(connection)
     except TimeoutError:
-        host, port = address()
+        host, port = server_address()
         raise DeviceError(
             f"The adb server at {host}:{port} has not answered for {_CONNECT_S:g} s.",
             where=serial or f"{host}:{port}", next_step="Restart it: adb kill-server.",

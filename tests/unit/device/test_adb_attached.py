@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from edgekit.device.adb.attached import adb_on_usb, open_serial, opener
+from edgekit.device.adb.attached import open_serial, opener
 from edgekit.device.adb.link import Patience
+from edgekit.device.adb.presence import adb_on_usb
 from edgekit.errors import DeviceError
 
 
