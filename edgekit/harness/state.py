@@ -33,8 +33,15 @@ def read_state(root: Path = Path("/")) -> DeviceState:
         charging=_charging(power),
         battery_percent=_battery_percent(power),
     )
-    untold = (name for name in found.__struct_fields__ if getattr(found, name) is None)
-    return msgspec.structs.replace(found, missing=tuple(sorted(untold)))
+    return with_missing(found)
+
+
+def with_missing(state: DeviceState) -> DeviceState:
+    """The same state with every field that is None named in ``missing``; names there that are no fields stay."""
+    fields = [name for name in state.__struct_fields__ if name != "missing"]
+    untold = sorted(name for name in fields if getattr(state, name) is None)
+    others = (name for name in state.missing if name not in fields)
+    return msgspec.structs.replace(state, missing=(*untold, *others))
 
 
 def max_frequencies_khz(root: Path = Path("/")) -> dict[int, int]:

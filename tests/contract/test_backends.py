@@ -121,7 +121,11 @@ def test_delegation_is_told_where_the_format_has_delegates(tiny: dict[str, Artif
 @every_backend
 def test_size_is_told_for_every_format(tiny: dict[str, Artifact], backend: str) -> None:
     artifact = tiny[backend]
-    assert artifact.operators is not None and 11 <= artifact.operators <= 15
+    assert artifact.operators is not None
+    if backend == "executorch":  # the mean that XNNPACK takes has a reshape on either side
+        assert artifact.operators == 15
+    else:
+        assert 11 <= artifact.operators <= 12
     assert artifact.weight_bytes is not None and 2000 < artifact.weight_bytes < artifact.bytes
 
 

@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from edgekit.device.adb.link import Say
 from edgekit.device.adb.shell import Result
 from edgekit.device.adb.storage import ROOT
-from edgekit.errors import DeviceError, EdgekitError
+from edgekit.errors import EdgekitError
 
 Shell = Callable[..., Result]
 
@@ -49,7 +49,7 @@ def fixed_performance(shell: Shell, say: Say) -> Iterator[str | None]:
             yield None
     finally:
         # If the device is gone, the mark stays and the next connection restores it.
-        with suppress(DeviceError):
+        with suppress(EdgekitError):
             _restore(shell, before, say)
 
 
@@ -72,8 +72,7 @@ def bounds(shell: Shell) -> Bounds:
 
 def _restore(shell: Shell, before: Bounds, say: Say) -> None:
     answer = shell([*_SET, "false"], what="request to set the clocks free")
-    with suppress(EdgekitError):
-        shell(["rm", "-f", MARK], what="note of the clocks' state")
+    shell(["rm", "-f", MARK], what="note of the clocks' state")
     if before and answer.code == 0 and not _settled(lambda: bounds(shell) == before):
         say("the clocks' bounds are not what they were before the measurement: restart the phone to be sure of them")
 

@@ -10,8 +10,10 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+import msgspec
+
 from edgekit.device.adb.shell import printable
-from edgekit.harness.state import parse_int, parse_memory_bytes
+from edgekit.harness.state import parse_int, parse_load, parse_memory_bytes, with_missing
 from edgekit.records import DeviceState
 
 _MAX_TEXT = 120
@@ -113,37 +115,26 @@ def parse_state(parts: Mapping[str, str]) -> DeviceState:
     zones = parse_zones(parts.get("zones", ""))
     charging, percent = parse_battery(parts.get("battery", ""))
     current, highest, governor = parse_clocks(parts.get("clocks", ""))
-    load = parts.get("load", "").split()
-    facts = {
-        "frequencies_khz": current,
-        "max_frequencies_khz": highest,
-        "governor": governor,
-        "temperatures_c": {**zones, **temperatures} or None,
-        "thermal_status": status,
-        "load_1min": _number(load[0]) if load else None,
-        "charging": charging,
-        "battery_percent": percent,
-        "screen_on": parse_screen(parts.get("screen", "")),
-    }
-    return with_missing(DeviceState(**facts))  # type: ignore[arg-type]
+    return with_missing(
+        DeviceState(
+            frequencies_khz=current,
+            max_frequencies_khz=highest,
+            governor=governor,
+            temperatures_c={**zones, **temperatures} or None,
+            thermal_status=status,
+            load_1min=parse_load(parts.get("load")),
+            charging=charging,
+            battery_percent=percent,
+            screen_on=parse_screen(parts.get("screen", "")),
+        )
+    )
 
 
 def merged(seen_on_device: DeviceState, asked: DeviceState) -> DeviceState:
     """What the harness read itself, completed by what only the shell could ask; the harness's own goes first."""
-    names = [name for name in DeviceState.__struct_fields__ if name != "missing"]
-    values = {name: getattr(seen_on_device, name) for name in names}
-    for name, value in values.items():
-        values[name] = getattr(asked, name) if value is None else value
-    # Names that are no fields, as the cold page cache, are the harness's own findings and stay.
-    others = tuple(name for name in seen_on_device.missing if name not in values)
-    made = with_missing(DeviceState(**values))
-    return DeviceState(**values, missing=(*made.missing, *others))
-
-
-def with_missing(state: DeviceState) -> DeviceState:
-    """The same state with every field that is None named in ``missing``."""
-    values = {name: getattr(state, name) for name in DeviceState.__struct_fields__ if name != "missing"}
-    return DeviceState(**values, missing=tuple(sorted(name for name, value in values.items() if value is None)))
+    untold = {name: getattr(asked, name) for name in seen_on_device.__struct_fields__
+              if getattr(seen_on_device, name) is None}  # fmt: skip
+    return with_missing(msgspec.structs.replace(seen_on_device, **untold))
 
 
 def parse_thermal(text: str) -> tuple[int | None, dict[str, float]]:

@@ -13,7 +13,7 @@ import tempfile
 import uuid
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, cast
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -179,7 +179,7 @@ def _outputs(device: AdbDevice, run: str, result: JobResult, folder: Path) -> Jo
         part = path.with_name(path.name + f".{secrets.token_hex(4)}.part")
         try:
             with part.open("wb") as file:
-                sync.pull(f"{run}/outputs/output_{index}.npy", cast(BinaryIO, file), limit=_MAX_OUTPUT)
+                sync.pull(f"{run}/outputs/output_{index}.npy", file, limit=_MAX_OUTPUT)
             part.replace(path)
         finally:
             part.unlink(missing_ok=True)

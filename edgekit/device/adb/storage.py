@@ -9,11 +9,12 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
-from typing import BinaryIO, Protocol, cast
+from typing import Protocol
 
 from edgekit.device.adb.shell import Result
-from edgekit.device.adb.sync import Sync
+from edgekit.device.adb.sync import Readable, Sync
 from edgekit.errors import DeviceError, LinkLostError
 
 ROOT = "/data/local/tmp/edgekit"
@@ -115,7 +116,7 @@ class Storage:
         """In one go, or in parts that survive a lost link; the final name appears when all of it is there."""
         temporary = f"{ROOT}/parts/{sha256}"
         if size <= PART_BYTES:
-            self._retried(lambda: self._push_range(source, temporary, 0, size, mode))
+            self._retried(partial(self._push_range, source, temporary, 0, size, mode))
         else:
             self._push_in_parts(source, temporary, size, mode)
         folder = path.rpartition("/")[0]
@@ -135,7 +136,7 @@ class Storage:
             if name in there and there[name] == _range_sha256(source, begin, length):
                 continue
             try:
-                self._retried(lambda: self._push_range(source, f"{folder}/{name}", begin, length, mode))  # noqa: B023
+                self._retried(partial(self._push_range, source, f"{folder}/{name}", begin, length, mode))
             except LinkLostError:
                 raise  # what is there already is where the next push goes on
             except DeviceError:
@@ -157,7 +158,7 @@ class Storage:
         with source.open("rb") as stream:
             stream.seek(begin)
             sync = self._device.sync()
-            self.bytes_sent += sync.push(cast(BinaryIO, _Bounded(stream, length)), name, mode=mode)
+            self.bytes_sent += sync.push(_Bounded(stream, length), name, mode=mode)
 
     def _retried(self, action: Callable[[], None]) -> None:
         for attempt in range(1, _ATTEMPTS + 1):
@@ -182,11 +183,11 @@ class Storage:
 class _Bounded:
     """A stream that ends after ``length`` bytes."""
 
-    def __init__(self, stream: object, length: int) -> None:
+    def __init__(self, stream: Readable, length: int) -> None:
         self._stream, self._left = stream, length
 
     def readinto(self, view: memoryview) -> int:
-        count = int(self._stream.readinto(view[: self._left]))  # type: ignore[attr-defined]
+        count = self._stream.readinto(view[: self._left]) or 0
         self._left -= count
         return count
 

@@ -8,14 +8,13 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 from edgekit.device.adb.link import Channel, Link, Patience, Say
 from edgekit.device.adb.shell import printable
 from edgekit.errors import DeviceError, LinkLostError
 
 _REQUEST = struct.Struct("<4sI")
-_STAT = struct.Struct("<III")
 _CHUNK = 64 * 1024  # the most that SYNC.TXT allows in one DATA
 _BATCH = 15  # chunks handed to the link at once: with their heads just less than the largest packet, one round trip
 # A transfer ends after this time and what its bytes take at the least speed that counts as one: USB 1 does 1 MB/s.
@@ -23,6 +22,13 @@ _GRACE_S = 60.0
 _LEAST_BYTES_PER_S = 64 * 1024
 _MAX_PATH = 1024
 _MAX_MESSAGE = 4096
+
+
+class Readable(Protocol):
+    """A source of bytes: a file, or a part of one."""
+
+    def readinto(self, view: memoryview, /) -> int | None:
+        """Fill the view as far as possible; how many bytes, 0 at the end."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +65,7 @@ class Sync:
         return RemoteFile(mode, size)
 
     def push(
-        self, source: BinaryIO, path: str, *, mode: int = 0o644, progress: Callable[[int], None] | None = None
+        self, source: Readable, path: str, *, mode: int = 0o644, progress: Callable[[int], None] | None = None
     ) -> int:
         """Write what ``source`` still holds to ``path``; the number of bytes. The device creates missing directories.
 
@@ -129,7 +135,7 @@ class Sync:
                            where=self._link.name, next_step="Restart the device's adb daemon.")  # fmt: skip
 
 
-def _send(channel: Channel, source: BinaryIO, progress: Callable[[int], None] | None) -> int:
+def _send(channel: Channel, source: Readable, progress: Callable[[int], None] | None) -> int:
     """DATA up to the source's end, and DONE; or until the device says that it wants no more. Bytes of the file."""
     sent = 0
     buffer = bytearray(_BATCH * (_CHUNK + 8))
@@ -156,11 +162,11 @@ def _receive(channel: Channel, length: int, sink: BinaryIO) -> None:
             view = view[sink.write(view) :]  # an unbuffered file takes less when the disk is nearly full
 
 
-def _fill(buffer: bytearray, source: BinaryIO) -> tuple[int, int] | None:
+def _fill(buffer: bytearray, source: Readable) -> tuple[int, int] | None:
     """Lay the next DATA chunks of the source into the buffer: bytes used, and bytes of the file; None at its end."""
     view, used, payload = memoryview(buffer), 0, 0
     for _ in range(_BATCH):
-        count = source.readinto(view[used + 8 : used + 8 + _CHUNK])  # type: ignore[attr-defined]
+        count = source.readinto(view[used + 8 : used + 8 + _CHUNK])
         if not count:
             break
         _REQUEST.pack_into(buffer, used, b"DATA", count)
