@@ -2,6 +2,7 @@
 # make demo    the worked example, then MobileNetV2 on photographs
 # make test    lint, types, structure checks and every test
 # make runner  the native runner for this machine and for phones; needs g++ and g++-aarch64-linux-gnu
+# make agents  the agent for every microcontroller board; needs gcc-arm-none-eabi and libnewlib-arm-none-eabi
 # make bench   the speeds we claim, side by side with their peers
 
 PYTHON ?= python3
@@ -9,7 +10,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.edgekit-setup
 
-.PHONY: setup demo test lint unit runner bench clean
+.PHONY: setup demo test lint unit runner agents bench clean
 
 setup: $(STAMP)
 
@@ -38,11 +39,17 @@ runner: setup
 	$(BIN)/python android_harness/runner/build.py --abi x86_64
 	$(BIN)/python android_harness/runner/build.py --abi arm64-v8a
 
+agents: setup
+	$(BIN)/python mcu/build_boards.py --all
+
 bench: setup
 	$(BIN)/python benchmarks/conversion.py
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/host_latency.py
 	$(BIN)/python benchmarks/adb.py
+	$(BIN)/python benchmarks/mcu.py
+	$(BIN)/python benchmarks/mcu_serial.py
+	$(BIN)/python benchmarks/mcu_fuzz.py
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache

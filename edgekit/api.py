@@ -54,7 +54,7 @@ def convert(
     formats: Sequence[str] = ("executorch", "litert", "coreml", "onnx"),
     *,
     output: str | Path | None = None,
-    precision: str = "fp32",
+    precision: str | None = None,
     arch: str | None = None,
     input_shape: Sequence[Sequence[int]] | None = None,
     inputs: str | Path | None = None,
@@ -75,7 +75,7 @@ def convert(
     Raises:
         EdgekitError: the first format that failed, or what failed before any was converted.
     """
-    request = _request(model, formats, precision, arch, input_shape, inputs, trust_pickle, weights, pretrained)
+    request = _request(model, formats, precision or "", arch, input_shape, inputs, trust_pickle, weights, pretrained)
     outcome = pipeline.convert(request, Path(output) if output else None, on_event)
     for error in outcome.errors.values():
         raise error
@@ -123,7 +123,7 @@ def doctor(
     model: str,
     formats: Sequence[str] = ("executorch", "litert", "coreml", "onnx"),
     *,
-    precision: str = "fp32",
+    precision: str | None = None,
     arch: str | None = None,
     input_shape: Sequence[Sequence[int]] | None = None,
     inputs: str | Path | None = None,
@@ -139,12 +139,12 @@ def doctor(
     Raises:
         EdgekitError: the model can't be loaded or exported, or a converter is not installed.
     """
-    asked = _request(model, formats, precision, arch, input_shape, inputs, trust_pickle, weights, pretrained)
+    asked = _request(model, formats, precision or "", arch, input_shape, inputs, trust_pickle, weights, pretrained)
     golden = GoldenRequest(directory=str(inputs) if inputs else None, count=DEFAULT_SAMPLES)
     request = DoctorRequest(
         load=asked.load,
         formats=asked.formats,
-        precision=precision,
+        precision=precision or "fp32",
         golden=golden,
         memory_limit_bytes=_MEMORY_LIMIT_BYTES,
     )
@@ -154,11 +154,11 @@ def doctor(
 def deploy(
     model: str,
     device: str = "host",
-    formats: Sequence[str] = ("executorch", "litert", "onnx"),
+    formats: Sequence[str] | None = None,
     *,
     plan: Plan | None = None,
     threads: int = 1,
-    precision: str = "fp32",
+    precision: str | None = None,
     arch: str | None = None,
     input_shape: Sequence[Sequence[int]] | None = None,
     inputs: str | Path | None = None,
@@ -169,14 +169,18 @@ def deploy(
 ) -> list[Deployment]:
     """Convert, check on the device, measure there and keep the result in the store (``store``: an SQLAlchemy URL).
 
+    Without ``formats`` it is every format that the device has a runtime for.
+
     Raises:
         EdgekitError: the first format that failed; the others were measured and stored.
     """
-    request = _request(model, formats, precision, arch, input_shape, inputs, trust_pickle, weights, pretrained)
+    opened_device = open_device(device)
+    chosen = formats or pipeline.runnable_formats(opened_device)
+    request = _request(model, chosen, precision or "", arch, input_shape, inputs, trust_pickle, weights, pretrained)
     with Store.open(store) as opened:
         made, found = pipeline.deploy(
             request,
-            open_device(device),
+            opened_device,
             plan or Plan(),
             threads=threads,
             store=opened,
@@ -189,18 +193,19 @@ def deploy(
 
 
 def profile(
-    model: str, device: str = "host", formats: Sequence[str] = ("executorch", "litert", "onnx"), *, threads: int = 1,
-    runs: int = 30, arch: str | None = None,
+    model: str, device: str = "host", formats: Sequence[str] | None = None, *, threads: int = 1, runs: int = 30,
+    arch: str | None = None,
 ) -> list[Profile]:  # fmt: skip
     """Per-operator times, from passes of their own.
 
     Raises:
         EdgekitError: the first format that failed.
     """
-    request = _request(model, formats, "fp32", arch, None, None, False)
+    opened = open_device(device)
+    request = _request(model, formats or pipeline.runnable_formats(opened), "", arch, None, None, False)
     made, found = pipeline.profile(
         request,
-        open_device(device),
+        opened,
         threads=threads,
         runs=runs,
         on_event=lambda event: None,

@@ -11,15 +11,20 @@ from typing import Literal
 
 import msgspec
 
-from edgekit.records import DeviceState, OpTime, Plan, Record, TensorSpec
+from edgekit.records import Counter, DeviceState, Footprint, OpTime, Plan, Record, TensorSpec
 
 JOB_SCHEMA = 1
 
 Mode = Literal["describe", "outputs", "measure", "memory", "profile"]
-Engine = Literal["executorch", "litert", "onnxruntime"]
+Engine = Literal["executorch", "litert", "onnxruntime", "edgekit-mcu", "litert-reference"]
 
 # The runtime that executes each artifact format. Core ML has no runtime outside Apple's systems.
-ENGINE_OF_FORMAT: dict[str, Engine] = {"executorch": "executorch", "litert": "litert", "onnx": "onnxruntime"}
+ENGINE_OF_FORMAT: dict[str, Engine] = {
+    "executorch": "executorch",
+    "litert": "litert",
+    "onnx": "onnxruntime",
+    "mcu": "edgekit-mcu",
+}
 
 
 # What the native runner runs; it is the same program on the host, on phones and on Linux boards.
@@ -45,6 +50,14 @@ class Job(Record, frozen=True, kw_only=True):
     threads: int = 1
     affinity: tuple[int, ...] | None = None
     plan: Plan = Plan()
+
+
+class Counted(Record, frozen=True, kw_only=True):
+    """What a microcontroller counted: per timed run (or per profiled one), and the memory that it needed."""
+
+    counter: Counter
+    per_run: tuple[int, ...]
+    footprint: Footprint | None = None
 
 
 class JobResult(Record, frozen=True, kw_only=True):
@@ -73,6 +86,7 @@ class JobResult(Record, frozen=True, kw_only=True):
     state_after: DeviceState = DeviceState()
     ops: tuple[OpTime, ...] = ()
     note: str | None = None
+    counted: Counted | None = None
 
 
 class JobFailure(Record, frozen=True, kw_only=True):

@@ -38,3 +38,10 @@ def virtual_phones_dir() -> Path:
 def store_url() -> str:
     """SQLAlchemy URL of the results store: ``EDGEKIT_STORE``, or an SQLite file under the user's data directory."""
     return os.environ.get("EDGEKIT_STORE") or f"sqlite:///{data_dir() / 'results.sqlite'}"
+
+
+def mcu_dir() -> Path:
+    """The C sources for microcontrollers: in the installed package, or in the checkout that the package lies in."""
+    package = Path(__file__).resolve().parent
+    installed = package / "_mcu"
+    return installed if installed.is_dir() else package.parent / "mcu"

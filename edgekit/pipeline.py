@@ -19,6 +19,10 @@ from edgekit.convert import entries, events
 from edgekit.convert.cache import Cache
 from edgekit.convert.check import Checked
 from edgekit.convert.launch import Outcome
+from edgekit.convert.mcu.compile import Compiled, compile_file
+from edgekit.convert.mcu.exact import INT8_SUFFIX
+from edgekit.convert.mcu.foreign import compile_foreign
+from edgekit.convert.mcu.target import has_dsp
 from edgekit.convert.request import ConvertRequest
 from edgekit.device import check as device_check
 from edgekit.device import lease
@@ -27,7 +31,7 @@ from edgekit.device.foreign import describe_file
 from edgekit.diagnosis import Diagnosis
 from edgekit.doctor import diagnose as doctor_stage
 from edgekit.doctor.request import DoctorRequest
-from edgekit.errors import DeviceError, EdgekitError, ParityError
+from edgekit.errors import DeviceError, EdgekitError, ParityError, UsageError
 from edgekit.evaluate import subjects as evaluate_stage
 from edgekit.evaluate.subjects import EvaluateRequest, Scored
 from edgekit.job import ENGINE_OF_FORMAT
@@ -54,11 +58,15 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Subject:
-    """An artifact with the inputs to run it on; ``exported`` is null for a file that was converted elsewhere."""
+    """An artifact with the inputs to run it on; ``exported`` is null for a file that was converted elsewhere.
+
+    ``expected`` are the outputs that it must give bit by bit, where something else than PyTorch says so.
+    """
 
     artifact: Artifact
     exported: Exported | None
     inputs: tuple[str, ...]
+    expected: tuple[str, ...] = ()
 
 
 @dataclass
@@ -92,13 +100,15 @@ def explain(errors: dict[str, EdgekitError], request: ConvertRequest, on_event: 
 
     Asking takes some seconds, and only after such a failure. An error that the doctor can't explain stays as it is.
     """
-    formats = tuple(name for name, error in errors.items() if doctor_stage.is_unexplained(error))
+    formats = tuple(
+        name for name, error in errors.items() if doctor_stage.examines(name) and doctor_stage.is_unexplained(error)
+    )
     if not formats:
         return
     asked = DoctorRequest(
         load=request.load,
         formats=formats,
-        precision=request.precision,
+        precision=request.precision or "fp32",
         golden=msgspec.structs.replace(request.golden, count=1),
         jobs=request.jobs,
         memory_limit_bytes=request.memory_limit_bytes,
@@ -135,12 +145,35 @@ def parity_failed(artifact: Artifact) -> ParityError:
     )
 
 
+def runnable_formats(device: Device) -> tuple[str, ...]:
+    """The formats that a model is converted to for this device if none is named: those that it is there to run.
+
+    A microcontroller's format also runs on the host, for parity; its time there is nobody's latency.
+
+    Raises:
+        DeviceError: there is no runtime.
+    """
+    info = device.info()
+    names = tuple(name for name, engine in ENGINE_OF_FORMAT.items() if engine in info.engines)
+    if len(names) > 1:
+        names = tuple(name for name in names if name != "mcu")
+    if not names:
+        raise DeviceError(
+            f"No runtime is installed for {info.spec}.",
+            where=info.spec,
+            next_step='pip install "edgekit[executorch,litert,onnx]"',
+        )
+    return names
+
+
 def subjects(request: ConvertRequest, device: Device, on_event: OnEvent, output: Path | None = None) -> Subjects:
     """Everything of ``request`` that can run on the device: converted now, or given as a converted file."""
     spec = parse_spec(request.load.spec)
     found = Subjects()
     runnable = device.info().engines
     if spec.kind == "artifact":
+        if spec.format == "litert" and runnable == ("edgekit-mcu",):
+            return _compiled(request, Path(spec.path or spec.text), device)
         if ENGINE_OF_FORMAT.get(spec.format or "") not in runnable:
             raise DeviceError(
                 f"{device.info().spec} has no runtime for {spec.format} files.",
@@ -163,6 +196,38 @@ def subjects(request: ConvertRequest, device: Device, on_event: OnEvent, output:
         else:
             found.ready.append(Subject(artifact, exported, exported.golden.inputs))
     return found
+
+
+def _compiled(request: ConvertRequest, path: Path, device: Device) -> Subjects:
+    """An int8 .tflite compiled for the device's core; one that is not bit-equal with LiteRT is an error."""
+    made = compile_foreign(path, Cache(Path(request.cache)), request.golden, dsp=has_dsp(device.info().abi or ""))
+    found = Subjects()
+    if made.artifact.parity.passed is False:
+        found.errors[made.artifact.format] = parity_failed(made.artifact)
+    else:
+        found.ready.append(Subject(made.artifact, None, made.inputs, made.expected))
+    return found
+
+
+def compile_for_mcu(request: ConvertRequest, on_event: OnEvent, *, dsp: bool) -> Compiled:
+    """An int8 .tflite, or a PyTorch model quantised on the way, compiled and planned; nothing is run on a device.
+
+    Raises:
+        EdgekitError: the model can't be loaded, quantised or compiled.
+    """
+    spec = parse_spec(request.load.spec)
+    if spec.kind == "artifact":
+        if spec.format != "litert":
+            raise UsageError(
+                f"A {spec.format} file can't be compiled for microcontrollers.", where=request.load.spec,
+                next_step="Give an int8 .tflite or a PyTorch model.",
+            )  # fmt: skip
+        return compile_file(Path(spec.path or spec.text), dsp=dsp)
+    outcome = convert_stage.convert(msgspec.structs.replace(request, formats=("mcu",)), on_event)
+    for error in outcome.errors.values():
+        raise error
+    (artifact,) = outcome.artifacts
+    return compile_file(Path(artifact.path).with_suffix(INT8_SUFFIX), dsp=dsp, name=artifact.model, float_outside=True)
 
 
 def deploy(
@@ -226,6 +291,11 @@ def _check_all(found: Subjects, request: ConvertRequest, device: Device, threads
     cache = Cache(Path(request.cache))
 
     def one(subject: Subject) -> DeviceParity | EdgekitError:
+        if subject.expected:
+            try:
+                return device_check.check_exact(subject.artifact, subject.inputs, subject.expected, device)
+            except EdgekitError as error:
+                return error
         if subject.exported is None:
             return DeviceParity(passed=None, bit_equal=None, reason="no PyTorch model was given to compare with")
         if not request.check_parity:

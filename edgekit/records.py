@@ -14,6 +14,7 @@ SCHEMA = 1
 
 Verdict = Literal["ok", "noisy", "throttled", "timed-out", "incomparable"]
 ClockRegime = Literal["free", "pinned"]
+Counter = Literal["cycles", "instructions"]
 
 
 class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -105,7 +106,10 @@ class Tolerance(Record, frozen=True, kw_only=True):
 
 
 class Parity(Record, frozen=True, kw_only=True):
-    """A converted file against PyTorch on the golden inputs; ``passed`` is null, with a ``reason``, if not checked."""
+    """A converted file against PyTorch on the golden inputs; ``passed`` is null, with a ``reason``, if not checked.
+
+    ``bit_equal`` compares a microcontroller's file with LiteRT's reference kernels on the same int8 model.
+    """
 
     passed: bool | None
     reason: str | None = None
@@ -118,6 +122,7 @@ class Parity(Record, frozen=True, kw_only=True):
     golden_sha256: str | None = None
     tolerance: Tolerance | None = None
     first_divergence: Divergence | None = None
+    bit_equal: bool | None = None
 
 
 class UndelegatedOp(Record, frozen=True, kw_only=True):
@@ -156,6 +161,7 @@ class Artifact(Record, frozen=True, kw_only=True):
     convert_seconds: float | None = None
     convert_peak_rss_bytes: int | None = None
     weights: str = ""
+    warnings: tuple[str, ...] = ()
 
 
 class Push(Record, frozen=True, kw_only=True):
@@ -221,8 +227,29 @@ class DeviceState(Record, frozen=True, kw_only=True):
     missing: tuple[str, ...] = ()
 
 
+class Footprint(Record, frozen=True, kw_only=True):
+    """Memory of a microcontroller in bytes: what the program holds always, the model's arena, and the deepest stack.
+
+    ``flash_bytes`` are those of the program and the model together; null where the program's are not known.
+    """
+
+    static_bytes: int
+    arena_bytes: int
+    stack_bytes: int
+    flash_bytes: int | None
+
+    @property
+    def sram_bytes(self) -> int:
+        """All of it that is RAM."""
+        return self.static_bytes + self.arena_bytes + self.stack_bytes
+
+
 class Repeat(Record, frozen=True, kw_only=True):
-    """One cold start of one candidate: a process of its own, every sample kept."""
+    """One cold start of one candidate: a process of its own, every sample kept.
+
+    ``counts`` has what a microcontroller counted in each run (``Measurement.counter`` says what); where that gives no
+    time, ``samples_ns`` is empty.
+    """
 
     samples_ns: tuple[int, ...]
     warmup_ns: tuple[int, ...]
@@ -235,10 +262,15 @@ class Repeat(Record, frozen=True, kw_only=True):
     started: str
     state_before: DeviceState
     state_after: DeviceState
+    counts: tuple[int, ...] = ()
 
 
 class Measurement(Record, frozen=True, kw_only=True):
-    """One artifact on one device under one plan. ``samples`` counts the timed runs; the runs are in ``repeats``."""
+    """One artifact on one device under one plan. ``samples`` counts the timed runs; the runs are in ``repeats``.
+
+    On microcontrollers ``instructions`` or ``cycles`` is the median of what was counted per inference (``counter`` says
+    which), and ``sram_bytes`` (static + arena + stack) and ``flash_bytes`` are those of ``footprint``.
+    """
 
     schema: int = SCHEMA
     id: str
@@ -276,6 +308,12 @@ class Measurement(Record, frozen=True, kw_only=True):
     overhead_ns: int | None = None
     peak_rss_bytes: int | None = None
     model_rss_bytes: int | None = None
+    counter: Counter | None = None
+    instructions: int | None = None
+    cycles: int | None = None
+    sram_bytes: int | None = None
+    flash_bytes: int | None = None
+    footprint: Footprint | None = None
     plan: Plan = Plan()
     repeats: tuple[Repeat, ...] = ()
 
@@ -292,18 +330,25 @@ class Deployment(Record, frozen=True, kw_only=True):
 
 
 class OpTime(Record, frozen=True, kw_only=True):
-    """Time of one operator per inference, median over the profiled runs. ``unit`` is where it ran (delegate, CPU)."""
+    """Time of one operator per inference, median over the profiled runs. ``unit`` is where it ran (delegate, CPU).
+
+    ``counted`` is the median of a microcontroller's counter; one that counts instructions gives no time.
+    """
 
     name: str
     type: str
     unit: str
-    p50_ms: float
+    p50_ms: float | None
     share: float
     count: int = 1
+    counted: int | None = None
 
 
 class Profile(Record, frozen=True, kw_only=True):
-    """Per-operator times of one artifact; from a pass of its own, never from the latency measurement."""
+    """Per-operator times of one artifact; from a pass of its own, never from the latency measurement.
+
+    Of what a microcontroller counts (``counter``), ``total_counted`` is the median per inference.
+    """
 
     schema: int = SCHEMA
     artifact_sha256: str
@@ -314,9 +359,11 @@ class Profile(Record, frozen=True, kw_only=True):
     runtime_version: str
     threads: int
     runs: int
-    total_ms: float
+    total_ms: float | None
     ops: tuple[OpTime, ...]
     note: str | None = None
+    counter: Counter | None = None
+    total_counted: int | None = None
 
 
 class Evaluation(Record, frozen=True, kw_only=True):

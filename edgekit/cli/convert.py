@@ -88,6 +88,11 @@ def show(artifacts: list[Any], exported: Any) -> None:
         if evaluator is not None and a.parity.passed is not None:
             console.print(f"{a.format}: judged by {evaluator}, which runs the file as written.", soft_wrap=True)
     for a in artifacts:
+        for warning in a.warnings:
+            console.print(f"{a.format}: note: {warning}.", soft_wrap=True)
+        if a.parity.bit_equal:
+            console.print(f"{a.format}: bit-equal with LiteRT's reference kernels.", soft_wrap=True)
+    for a in artifacts:
         reason = f"  ({a.parity.reason})" if a.parity.passed is not True and a.parity.reason else ""
         console.print(f"{a.path}{reason}", soft_wrap=True)
 

@@ -36,7 +36,7 @@ def command(model: str, as_json: bool, quiet: bool, traceback: bool, **given: An
 
     with Store.open() as store, ProgressView(quiet) as progress:
         device = open_device(given["device"], progress.say, given["harness"])
-        request = convert_request(model, given, runnable_formats(device))
+        request = convert_request(model, given, pipeline.runnable_formats(device))
         made, found = pipeline.deploy(
             request,
             device,
@@ -59,22 +59,6 @@ def command(model: str, as_json: bool, quiet: bool, traceback: bool, **given: An
     elif made or found.skipped:
         show(made, found)
     return finish(found.errors, request.formats, found.outcome.tracebacks if traceback else {})
-
-
-def runnable_formats(device: Any) -> tuple[str, ...]:
-    """The formats that the device has a runtime for, in the usual order."""
-    from edgekit.errors import DeviceError
-    from edgekit.job import ENGINE_OF_FORMAT
-
-    info = device.info()
-    names = tuple(name for name, engine in ENGINE_OF_FORMAT.items() if engine in info.engines)
-    if not names:
-        raise DeviceError(
-            f"No runtime is installed for {info.spec}.",
-            where=info.spec,
-            next_step='pip install "edgekit[executorch,litert,onnx]"',
-        )
-    return names
 
 
 def _untrustworthy(measurements: list[Any]) -> Any:
@@ -102,10 +86,16 @@ def show(made: list[Any], found: Any) -> None:
     if made:
         first = made[0].measurement
         threads = f"{first.threads} thread{'s' if first.threads > 1 else ''}"
-        title = f"{first.model} on {first.device} ({first.device_name}), {threads}, clock {first.clock_regime}"
-        output.print_table(title, _COLUMNS, [_row(d) for d in made])
+        if first.counter is None:
+            title = f"{first.model} on {first.device} ({first.device_name}), {threads}, clock {first.clock_regime}"
+            output.print_table(title, _COLUMNS, [_row(d) for d in made])
+        else:
+            show_counted(made)
     if any(d.measurement.emulated for d in made):
-        console.print("Emulated: these times show that it runs, not how fast a device is.", soft_wrap=True)
+        timed = any(d.measurement.p50_ms is not None for d in made)
+        console.print("Emulated: these times show that it runs, not how fast a device is." if timed else
+                      "Emulated: executed instructions were counted, exactly; an emulator has no time.",
+                      soft_wrap=True)  # fmt: skip
     for name, reason in found.skipped.items():
         console.print(f"{name}: not measured: {reason}.", soft_wrap=True)
     for d in made:
@@ -114,6 +104,36 @@ def show(made: list[Any], found: Any) -> None:
     if made:
         ids = ", ".join(d.measurement.id[:8] for d in made)
         console.print(f"Kept as {ids} (edgekit results).", soft_wrap=True)
+
+
+def show_counted(made: list[Any]) -> None:
+    """A microcontroller's table: what it counted, and what it needed of SRAM and flash."""
+    first = made[0].measurement
+    heads = [("Format", "left"), (first.counter.capitalize(), "right"), ("p50 ms", "right"), ("SRAM", "right"),
+             ("Flash", "right"), ("parity", "left"), ("verdict", "left")]  # fmt: skip
+    rows = []
+    for d in made:
+        m = d.measurement
+        rows.append([
+            d.artifact.format, millions(m.instructions or m.cycles), output.milliseconds(m.p50_ms),
+            output.size(m.sram_bytes), output.size(m.flash_bytes), _parity_word(d.device_parity), m.verdict,
+        ])  # fmt: skip
+    console = output.print_table(f"{first.model} on {first.device} ({first.device_name})", heads, rows)
+    for d in made:
+        f = d.measurement.footprint
+        if f is not None:
+            console.print(f"SRAM of {d.artifact.format}: static {f.static_bytes:,} + arena {f.arena_bytes:,} + stack "
+                          f"{f.stack_bytes:,} = {f.sram_bytes:,} bytes.", soft_wrap=True)  # fmt: skip
+
+
+def millions(count: int | None) -> str:
+    """A count of instructions or cycles for people; a dash where nothing was counted."""
+    return "-" if count is None else f"{count / 1e6:,.3f} M"
+
+
+def _parity_word(parity: Any) -> str:
+    word = {True: "passed", False: "FAILED", None: "-"}[parity.passed]
+    return "bit-equal" if parity.passed and parity.bit_equal else word
 
 
 _COLUMNS = [("Format", "left"), ("p50 ms", "right"), ("95% interval", "left"), ("p90", "right"), ("first", "right"),

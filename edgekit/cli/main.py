@@ -25,6 +25,7 @@ COMMANDS = {
     "evaluate": ("evaluate", "Measure the accuracy of converted files on your data."),
     "zoo": ("zoo", "List the models that come with edgekit, or describe one."),
     "devices": ("devices", "List the devices that are there; clean one."),
+    "mcu": ("mcu", "Microcontrollers: plan memory, compile, put the agent on a board."),
     "virtual": ("virtual", "Start and stop virtual devices."),
     "results": ("results", "List, filter and export stored measurements."),
 }

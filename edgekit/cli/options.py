@@ -62,9 +62,22 @@ worker_options = stack(
 )  # fmt: skip
 
 convert_options = stack(
-    click.option("--to", "formats", metavar="LIST", help="Formats: executorch,litert,coreml,onnx."),
-    click.option("--precision", default="fp32", show_default=True, help="fp32; coreml also fp16."),
+    click.option("--to", "formats", metavar="LIST", help="Formats: executorch,litert,coreml,onnx,mcu."),
+    click.option("--precision", metavar="NAME", help="fp32; coreml also fp16; mcu int8. [default: the first]"),
     golden_options,
+    click.option(
+        "--calibration",
+        metavar="PATH",
+        help="For int8: your data, as a folder of images or .npy files, an "
+        ".npy or an .npz. The word synthetic takes generated inputs.",
+    ),
+    click.option(
+        "--calibration-count",
+        default=128,
+        show_default=True,
+        type=click.IntRange(1, 100_000),
+        help="At most so many samples of it.",
+    ),
     click.option("--no-parity", is_flag=True, help="Don't compare with PyTorch; recorded as not checked."),
     worker_options,
 )

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import operator
 from typing import Any
 
 import click
 
 from edgekit.cli import options, output
 from edgekit.cli.convert import failures, finish
-from edgekit.cli.deploy import runnable_formats
 
 _EPILOG = """\b
 Examples:
@@ -52,7 +52,7 @@ def command(model: str, as_json: bool, quiet: bool, traceback: bool, **given: An
 
     with ProgressView(quiet) as progress:
         device = open_device(given["device"], progress.say, given["harness"])
-        request = convert_request(model, given, runnable_formats(device))
+        request = convert_request(model, given, pipeline.runnable_formats(device))
         made, found = pipeline.profile(
             request,
             device,
@@ -73,30 +73,38 @@ def command(model: str, as_json: bool, quiet: bool, traceback: bool, **given: An
 
 
 def _show(profile: Any, top: int, by: str) -> None:
-    rows = _by_type(profile.ops) if by == "type" else [(o.name, o.unit, o.p50_ms, o.share) for o in profile.ops]
+    timed = profile.total_ms is not None
+    amount = operator.attrgetter("p50_ms" if timed else "counted")
+    ops = [(o.name, o.unit, amount(o), o.share) for o in profile.ops]
+    rows = _by_type(profile.ops, amount) if by == "type" else ops
     rows = sorted(rows, key=lambda row: -row[2])
-    shown = [[name, unit, output.number(ms, 3), f"{share:.1%}"] for name, unit, ms, share in rows[:top]]
-    total = output.milliseconds(profile.total_ms)
-    title = f"{profile.model} {profile.format}: {total} ms per profiled run, median of {profile.runs}"
+    shown = [[name, unit, _figure(value, timed), f"{share:.1%}"] for name, unit, value, share in rows[:top]]
+    unit = "ms" if timed else profile.counter
+    total = output.milliseconds(profile.total_ms) if timed else f"{profile.total_counted:,}"
+    title = f"{profile.model} {profile.format}: {total} {unit} per profiled run, median of {profile.runs}"
     heads = [
         ("Operator" if by == "operator" else "Type of operator", "left"),
         ("Unit", "left"),
-        ("ms", "right"),
+        (unit, "right"),
         ("Share", "right"),
     ]
     console = output.print_table(title, heads, shown)
     if len(rows) > top:
         rest = sum(row[2] for row in rows[top:])
-        console.print(f"{len(rows) - top} more, {rest:.3f} ms together (--top).")
+        console.print(f"{len(rows) - top} more, {_figure(rest, timed)} {unit} together (--top).")
     if profile.note:
         console.print(profile.note, soft_wrap=True)
 
 
-def _by_type(ops: Any) -> list[tuple[str, str, float, float]]:
+def _figure(value: float, timed: bool) -> str:
+    return f"{value:.3f}" if timed else f"{round(value):,}"
+
+
+def _by_type(ops: Any, amount: Any) -> list[tuple[str, str, float, float]]:
     sums: dict[tuple[str, str], list[float]] = {}
     for o in ops:
         entry = sums.setdefault((o.type, o.unit), [0.0, 0.0, 0])
-        entry[0] += o.p50_ms
+        entry[0] += amount(o)
         entry[1] += o.share
         entry[2] += 1
     return [(f"{kind} ×{int(n)}", unit, ms, share) for (kind, unit), (ms, share, n) in sums.items()]

@@ -8,9 +8,10 @@ import msgspec
 
 from edgekit import paths
 from edgekit.cli.options import cores, free_memory_bytes, parse_formats, parse_size
-from edgekit.convert.request import ConvertRequest, GoldenRequest
+from edgekit.convert.request import CalibrationRequest, ConvertRequest, GoldenRequest
 from edgekit.doctor.request import DoctorRequest
 from edgekit.model.request import LoadRequest, parse_input_shape, parse_input_spec
+from edgekit.quantize.calibration import DEFAULT_LIMIT
 from edgekit.records import Plan
 
 _MEMORY_SHARE = 0.6
@@ -38,12 +39,15 @@ def convert_request(model: str, options: dict[str, Any], default_formats: tuple[
     return ConvertRequest(
         load=load_request(model, options),
         formats=parse_formats(options.get("formats"), default_formats),
-        precision=options["precision"],
+        precision=options["precision"] or "",
         golden=GoldenRequest(directory=options.get("inputs"), count=options["golden_count"], seed=seed),
         check_parity=not options["no_parity"],
         jobs=options.get("jobs") or cores(),
         memory_limit_bytes=parse_size(limit) if limit else int(free_memory_bytes() * _MEMORY_SHARE),
         cache=str(paths.cache_dir()),
+        calibration=CalibrationRequest(
+            source=options.get("calibration"), limit=options.get("calibration_count") or DEFAULT_LIMIT
+        ),
     )
 
 

@@ -83,9 +83,16 @@ def _show(found: list[Any]) -> None:
     for m in found:
         verdict = f"{m.verdict}*" if m.emulated else m.verdict
         rows.append([m.id[:8], m.created[5:16].replace("T", " "), m.model, m.format, m.device,
-                     output.milliseconds(m.p50_ms), output.half_width(m.ci95_ms, m.p50_ms), verdict])  # fmt: skip
+                     _p50(m), output.half_width(m.ci95_ms, m.p50_ms), verdict])  # fmt: skip
     heads = [("Id", "left"), ("UTC", "left"), ("Model", "left"), ("Format", "left"), ("On", "left"),
              ("p50 ms", "right"), ("±95%", "right"), ("Verdict", "left")]  # fmt: skip
     console = output.print_table(f"{len(found)} measurement{'s' if len(found) != 1 else ''}", heads, rows)
     if any(m.emulated for m in found):
-        console.print("* emulated: not a device's latency.")
+        console.print("* emulated: not a device's latency; M: millions of executed instructions.")
+
+
+def _p50(m: Any) -> str:
+    """The median time; of a virtual microcontroller, which has none, the millions of instructions."""
+    if m.p50_ms is None and m.instructions is not None:
+        return f"{m.instructions / 1e6:.2f} M*"
+    return output.milliseconds(m.p50_ms)

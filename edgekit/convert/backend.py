@@ -19,6 +19,8 @@ from edgekit.records import Record, UndelegatedOp
 if TYPE_CHECKING:
     from torch.export import ExportedProgram
 
+    from edgekit.quantize.calibration import Calibration
+
 ENTRY_POINTS = "edgekit.backends"
 
 
@@ -34,6 +36,7 @@ class Conversion(Record, frozen=True, kw_only=True):
     undelegated_ops: tuple[UndelegatedOp, ...] | None = None
     undelegated_macs_share: float | None = None
     placement_note: str | None = "this backend does not say"
+    warnings: tuple[str, ...] = ()
 
 
 class Backend(Protocol):
@@ -50,7 +53,9 @@ class BackendInfo:
 
     ``recipe`` changes whenever the same program would convert to another file. ``memory_bytes`` is what a worker needs
     besides the weights, ``memory_per_weight_byte`` what it needs per byte of them (measured, rounded up); ``cost`` is
-    the relative time of a conversion and orders the work: the longest first.
+    the relative time of a conversion and orders the work: the longest first. The first of ``precisions`` is made if
+    none is asked for. ``rewrites_of`` names the backend whose rewrites the program gets (its own if empty);
+    ``calibrated`` says that ``Converter`` takes the request's calibration set.
     """
 
     name: str
@@ -65,6 +70,12 @@ class BackendInfo:
     memory_bytes: int = 700 << 20
     memory_per_weight_byte: float = 6.0
     cost: float = 1.0
+    rewrites_of: str = ""
+    calibrated: bool = False
+
+    def precision(self, asked: str) -> str:
+        """What is made if ``asked`` (which may be empty) is asked for."""
+        return asked or self.precisions[0]
 
 
 BACKENDS: dict[str, BackendInfo] = {
@@ -111,6 +122,19 @@ BACKENDS: dict[str, BackendInfo] = {
             imports=("torch", "onnx", "onnxscript"),
             cost=1.0,
         ),
+        BackendInfo(
+            name="mcu",
+            label="mcu",
+            suffix=".ekm",
+            module="edgekit.convert.mcu.converter",
+            extra="mcu",
+            packages=("litert-torch", "ai-edge-quantizer", "ai-edge-litert", "torch"),
+            imports=("torch", "litert_torch", "ai_edge_quantizer", "ortools"),
+            precisions=("int8",),
+            cost=5.0,
+            rewrites_of="litert",
+            calibrated=True,
+        ),
     )
 }
 
@@ -140,13 +164,13 @@ def lookup(name: str) -> BackendInfo:
 
 
 def check(info: BackendInfo, precision: str) -> None:
-    """Refuse a precision the backend lacks and a converter that is not installed.
+    """Refuse a precision the backend lacks (an empty one is the backend's own) and a converter that is not installed.
 
     Raises:
         UsageError: the precision.
         MissingConverterError: a package; the message names the pip command.
     """
-    if precision not in info.precisions:
+    if precision and precision not in info.precisions:
         raise UsageError(
             f"{info.name} has no precision {precision!r}.",
             where="--precision",
@@ -167,10 +191,10 @@ def versions(info: BackendInfo) -> dict[str, str]:
     return {name: importlib.metadata.version(name) for name in info.packages}
 
 
-def instantiate(info: BackendInfo) -> Backend:
-    """Import the backend's module and make its ``Converter`` (in a worker process)."""
+def instantiate(info: BackendInfo, *calibration: Calibration) -> Backend:
+    """Import the backend's module and make its ``Converter`` (in a worker process), calibrated ones with their set."""
     converter: Any = importlib.import_module(info.module).Converter
-    made: Backend = converter()
+    made: Backend = converter(*calibration)
     return made
 
 

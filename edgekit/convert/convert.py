@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import msgspec
 
 from edgekit.convert import backend as backends
 from edgekit.convert import entries, events
+from edgekit.convert import request as keys
 from edgekit.convert.cache import Cache, write_failed
 from edgekit.convert.launch import Outcome, run_session
 from edgekit.convert.request import ConvertRequest
@@ -46,7 +47,9 @@ def _cached(cache: Cache, exported: Exported, request: ConvertRequest) -> dict[s
     """The formats for which both the file and its parity are known."""
     found = {}
     for name in request.formats:
-        artifact = entries.find_artifact(cache, exported, backends.lookup(name), request.precision)
+        info = backends.lookup(name)
+        calibration = keys.calibration_identity(request, exported, info)
+        artifact = entries.find_artifact(cache, exported, info, info.precision(request.precision), calibration)
         settled = entries.settled_parity(cache, artifact, exported, request.check_parity) if artifact else None
         if artifact is not None and settled is not None:
             found[name] = msgspec.structs.replace(artifact, parity=settled)
@@ -66,6 +69,26 @@ def check_output(directory: Path) -> None:
             pass
     except OSError as failure:
         raise write_failed(failure, directory) from failure
+
+
+def write_files(files: Mapping[str, bytes], directory: Path) -> list[Path]:
+    """Write files by their names into an existing directory; each appears there complete or not at all.
+
+    Raises:
+        UsageError, ConvertError: the directory can't be written, or is full.
+    """
+    written = []
+    for name, content in files.items():
+        partial = directory / f".{name}.{os.getpid()}.partial"
+        try:
+            partial.write_bytes(content)
+            os.replace(partial, directory / name)
+        except OSError as failure:
+            raise write_failed(failure, directory) from failure
+        finally:
+            partial.unlink(missing_ok=True)
+        written.append(directory / name)
+    return written
 
 
 def deliver(artifact: Artifact, directory: Path) -> Artifact:

@@ -67,9 +67,11 @@ def _moved(exported: Exported, cache: Cache, golden: Path) -> Exported:
     )
 
 
-def find_artifact(cache: Cache, exported: Exported, info: BackendInfo, precision: str) -> Artifact | None:
+def find_artifact(
+    cache: Cache, exported: Exported, info: BackendInfo, precision: str, calibration: str = ""
+) -> Artifact | None:
     """The converted file of an earlier call, marked cached, with its parity still undecided."""
-    key = keys.artifact_key(exported.sha256, info, precision)
+    key = keys.artifact_key(exported.sha256, info, precision, calibration)
     entry = cache.lookup("artifacts", key)
     artifact = read(entry / "artifact.json", Artifact) if entry else None
     if entry is None or artifact is None:

@@ -15,11 +15,16 @@ Array = npt.NDArray[Any]
 # max_abs is relative to the largest absolute value of the reference; psnr_db takes that value as the peak.
 # fp32: a runtime may reorder sums (Winograd, FMA, blocked GEMM): measured over the zoo families it stays under 2e-5
 # of the peak; one disturbed weight of one late block moves the output by over 1e-3. fp16: 11 bits of mantissa.
+# int8: what 8 bits cost depends on the model. Static int8 of seven trained networks kept cosine >= 0.987 and >= 28 dB,
+# of random ones (whose scores lie close together) cosine >= 0.91 and >= 18 dB; a vision transformer's fell to 0.77. The
+# bounds catch a layer that is wrong as a whole; single wrong weights are caught by comparing every bit with LiteRT's
+# reference kernels (convert/mcu/exact.py).
 TOLERANCES: dict[str, Tolerance] = {
     t.precision: t
     for t in (
         Tolerance(precision="fp32", max_abs=2e-4, cosine=0.99999, psnr_db=80.0, top1_agreement=1.0),
         Tolerance(precision="fp16", max_abs=2e-2, cosine=0.9995, psnr_db=45.0, top1_agreement=0.98),
+        Tolerance(precision="int8", max_abs=0.5, cosine=0.90, psnr_db=18.0, top1_agreement=0.6),
     )
 }
 

@@ -10,7 +10,9 @@ from edgekit.convert.backend import BackendInfo, versions
 from edgekit.convert.cache import key_of
 from edgekit.export import rewrites
 from edgekit.model.request import LoadRequest
-from edgekit.records import Record, Tolerance
+from edgekit.quantize.calibration import DEFAULT_LIMIT
+from edgekit.quantize.static_int8 import RECIPE
+from edgekit.records import Exported, Record, Tolerance
 from edgekit.version import __version__
 
 # Packages that take part in loading and exporting a model.
@@ -29,21 +31,37 @@ class GoldenRequest(Record, frozen=True, kw_only=True):
     seed: int = 0
 
 
+SYNTHETIC = "synthetic"
+
+
+class CalibrationRequest(Record, frozen=True, kw_only=True):
+    """What quantised formats are calibrated on: a folder, .npy or .npz, of which at most ``limit`` samples are used.
+
+    Generated inputs stand in where ``source`` is ``SYNTHETIC``, or is null and the weights are random; the artifact
+    says so.
+    """
+
+    source: str | None = None
+    limit: int = DEFAULT_LIMIT
+
+
 class ConvertRequest(Record, frozen=True, kw_only=True):
     """One call of ``convert``, or of ``check``: ``files`` then holds one file per format, to be judged as it is.
 
-    ``jobs`` and ``memory_limit_bytes`` bound what runs side by side. An empty ``precision`` is that of each file.
+    ``jobs`` and ``memory_limit_bytes`` bound what runs side by side. An empty ``precision`` is each format's usual one,
+    or that of each file.
     """
 
     load: LoadRequest
     formats: tuple[str, ...]
-    precision: str = "fp32"
+    precision: str = ""
     golden: GoldenRequest = GoldenRequest()
     check_parity: bool = True
     jobs: int = 2
     memory_limit_bytes: int = 8 << 30
     cache: str = ""
     files: tuple[str, ...] = ()
+    calibration: CalibrationRequest = CalibrationRequest()
 
 
 def _installed(name: str) -> str | None:
@@ -65,17 +83,29 @@ def source_key(request: ConvertRequest) -> str:
 def _golden_identity(golden: GoldenRequest) -> list[object]:
     if golden.directory is None:
         return [golden.count, golden.seed]
-    root = Path(golden.directory)
-    files = sorted(p for p in root.rglob("*") if p.is_file()) if root.is_dir() else []
+    return [*_files_identity(Path(golden.directory)), golden.count]
+
+
+def _files_identity(root: Path) -> list[object]:
+    files = sorted(p for p in root.rglob("*") if p.is_file()) if root.is_dir() else [root] if root.is_file() else []
     listed = [(str(p.relative_to(root)), p.stat().st_size, p.stat().st_mtime_ns) for p in files]
-    return [str(root.resolve()), golden.count, listed]
+    return [str(root.resolve()), listed]
 
 
-def artifact_key(exported_sha256: str, info: BackendInfo, precision: str) -> str:
-    """Key of a converted file: the program (graph and weights), the recipe and the tools."""
-    applied = rewrites.names(None) + rewrites.names(info.name)
+def calibration_identity(request: ConvertRequest, exported: Exported, info: BackendInfo) -> str:
+    """What a quantised file depends on besides the program; empty for formats that are not calibrated."""
+    if not info.calibrated:
+        return ""
+    asked = request.calibration
+    data = _files_identity(Path(asked.source)) if asked.source not in (None, SYNTHETIC) else [SYNTHETIC]
+    return key_of("calibration", RECIPE, asked.limit, data, exported.preprocess)
+
+
+def artifact_key(exported_sha256: str, info: BackendInfo, precision: str, calibration: str = "") -> str:
+    """Key of a converted file: the program (graph and weights), the recipe, the tools and the calibration."""
+    applied = rewrites.names(None) + rewrites.names(info.rewrites_of or info.name)
     tools = [__version__, _ARTIFACT_RECORD, versions(info)]
-    return key_of("artifact", tools, exported_sha256, info.name, precision, info.recipe, applied)
+    return key_of("artifact", tools, exported_sha256, info.name, precision, info.recipe, applied, calibration)
 
 
 def parity_key(artifact_sha256: str, golden_sha256: str, engine_version: str | None, tolerance: Tolerance) -> str:

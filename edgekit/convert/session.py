@@ -89,8 +89,19 @@ def run(request: keys.ConvertRequest, emit: Emit, logs: Path) -> None:
         program, origins = load_program(cache.path("programs", exported.sha256))
     files = request.files or (None,) * len(request.formats)
     tasks = [
-        worker.Task(backends.lookup(n), exported, request.precision, cache, request.check_parity, program, origins, f)
-        for n, f in zip(request.formats, files, strict=True)
+        worker.Task(
+            info=info,
+            exported=exported,
+            precision=request.precision if file else info.precision(request.precision),
+            cache=cache,
+            check_parity=request.check_parity,
+            program=program,
+            origins=origins,
+            file=file,
+            calibration=request.calibration,
+            calibration_identity=keys.calibration_identity(request, exported, info),
+        )
+        for info, file in zip(map(backends.lookup, request.formats), files, strict=True)
     ]
     limits = schedule.Limits(request.jobs, request.memory_limit_bytes)
     schedule.run(tasks, limits, emit, logs, between=save)

@@ -30,8 +30,9 @@ from edgekit.convert.cache import Cache
 from edgekit.convert.failure import translate
 from edgekit.convert.files.constants import precision_of
 from edgekit.convert.files.verify import verify
+from edgekit.convert.mcu import exact
 from edgekit.convert.mil.failures import NotEvaluated
-from edgekit.errors import ConvertError, EdgekitError
+from edgekit.errors import ConvertError, EdgekitError, UsageError
 from edgekit.export import rewrites
 from edgekit.export.rewrites.graph import origin_of
 from edgekit.harness.content import bytes_of, sha256_of
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from edgekit.export.provenance import NodeOrigin
 
 Emit = Callable[[events.Event], None]
+_SYNTHETIC = keys.CalibrationRequest()
 Located = tuple[Divergence | None, list[str]]
 
 _ONLY_CLASSES = "every value is within its tolerance, but classes of nearly equal score changed places"
@@ -64,6 +66,8 @@ class Task:
     program: ExportedProgram | None
     origins: Mapping[str, NodeOrigin] | None
     file: str | None = None
+    calibration: keys.CalibrationRequest = _SYNTHETIC
+    calibration_identity: str = ""
 
 
 def main(task: Task, emit_bytes: Callable[[bytes], None], log: str) -> None:
@@ -127,11 +131,13 @@ def _described(task: Task, path: Path) -> Artifact:
 
 
 def _from_cache_or_converted(task: Task, emit: Emit) -> Artifact:
-    key = keys.artifact_key(task.exported.sha256, task.info, task.precision)
+    key = keys.artifact_key(task.exported.sha256, task.info, task.precision, task.calibration_identity)
     started = time.monotonic()
     emit(events.Progress(stage="convert", state="started", format=task.info.name))
     with task.cache.lock("artifacts", key):
-        artifact = entries.find_artifact(task.cache, task.exported, task.info, task.precision)
+        artifact = entries.find_artifact(
+            task.cache, task.exported, task.info, task.precision, task.calibration_identity
+        )
         if artifact is None:
             artifact = _convert(task, key)
     seconds = time.monotonic() - started
@@ -147,7 +153,7 @@ def _convert(task: Task, key: str) -> Artifact:
         path = directory / name
         _prepare()
         try:
-            conversion = backends.instantiate(task.info).convert(program, task.precision, path)
+            conversion = _backend(task).convert(program, task.precision, path)
         except (EdgekitError, OSError, MemoryError):
             raise
         except Exception as failure:  # converters raise anything; it leaves as a typed error
@@ -173,6 +179,25 @@ def _convert(task: Task, key: str) -> Artifact:
     return msgspec.structs.replace(artifact, path=str(final))
 
 
+def _backend(task: Task) -> backends.Backend:
+    if not task.info.calibrated:
+        return backends.instantiate(task.info)
+    from edgekit.quantize.calibration import load_calibration
+
+    asked, exported = task.calibration, task.exported
+    if asked.source is None and not exported.weights.startswith("random"):
+        raise UsageError(
+            f"Quantising trained weights ({exported.weights}) needs calibration data: on generated inputs the accuracy "
+            "of a trained model is lost.",
+            where="--calibration",
+            next_step="Give tens of real inputs with --calibration PATH, or --calibration synthetic to try it out.",
+        )
+    source = None if asked.source in (None, keys.SYNTHETIC) else Path(asked.source)
+    return backends.instantiate(
+        task.info, load_calibration(exported.inputs, source, exported.preprocess, limit=asked.limit)
+    )
+
+
 def _prepare() -> None:
     import torch
 
@@ -191,7 +216,7 @@ def _program(task: Task) -> tuple[ExportedProgram, Mapping[str, NodeOrigin]]:
 def _rewritten(task: Task) -> tuple[ExportedProgram, Mapping[str, NodeOrigin], tuple[str, ...]]:
     """The program as this backend gets it, its nodes' origins, and the backend's own rewrites that changed it."""
     program, origins = _program(task)
-    applied = rewrites.apply_all(program, task.info.name)
+    applied = rewrites.apply_all(program, task.info.rewrites_of or task.info.name)
     made = {n.name: origin_of(n) for n in program.graph.nodes if n.name not in origins}
     known = {name: origins[source] for name, source in made.items() if source in origins}
     return program, {**origins, **known}, applied
@@ -225,7 +250,9 @@ def _compare(task: Task, artifact: Artifact, key: str, emit: Emit) -> Parity:
             entries.write(directory / "parity.json", judged)
             return judged
         judged = parity.compare(actual, reference, artifact.precision, golden.sha256)
-        if judged.passed is False and [a.shape for a in actual] == [r.shape for r in reference]:
+        if task.info.calibrated:
+            judged = exact.judged(judged, Path(artifact.path), inputs)
+        elif judged.passed is False and [a.shape for a in actual] == [r.shape for r in reference]:
             divergence, notes = None, [_ONLY_CLASSES]
             if not parity.only_classes_differ(actual, reference, parity.TOLERANCES[artifact.precision]):
                 emit(events.Progress(stage="locate", state="started", format=task.info.name))

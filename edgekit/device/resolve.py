@@ -20,11 +20,7 @@ if TYPE_CHECKING:
     from edgekit.device.adb.phone import AdbDevice
 
 # Forms of spec that are understood, but whose devices this version can't reach yet.
-_NOT_YET = {
-    "serial": "microcontroller boards over a serial port",
-    "ios": "iPhones and iPads",
-    "virtual": "virtual boards",
-}
+_NOT_YET = {"ios": "iPhones and iPads"}
 VIRTUAL = "virtual"
 VIRTUAL_PHONE = "virtual:phone-arm64"
 
@@ -54,18 +50,25 @@ def open_device(spec: str, say: Say = lambda _text: None, harness: str | None = 
         return attached.open_serial(rest, say)
     if form == VIRTUAL and colon and not rest.startswith("cortex"):
         return _virtual_phone(rest, say)
+    if form in (VIRTUAL, "serial") and colon and rest:
+        from edgekit.device.mcu import attached as mcu_boards
+
+        return mcu_boards.open_virtual(rest, say) if form == VIRTUAL else mcu_boards.open_port(rest, say)
     if colon and form in _NOT_YET:
         raise DeviceError(
             f"{_NOT_YET[form]} ({form}:…) are not available in this version of edgekit.",
             where=spec,
             next_step="edgekit devices lists what is available.",
         )
+    named = _named_board(spec, say)
+    if named is not None:
+        return named
     by_name = {profile.name: profile for profile in profiles.known()}
     if spec in by_name:
         from edgekit.device.adb import attached
 
         return attached.open_profile(spec, by_name[spec].label, say)
-    forms = (HOST, VIRTUAL_PHONE, "adb:", *(f"{name}:" for name in _NOT_YET))
+    forms = (HOST, VIRTUAL_PHONE, "adb:", "serial:", *(f"{name}:" for name in _NOT_YET), *_board_names())
     near = difflib.get_close_matches(spec, forms, n=2)
     near = near or profiles.nearest(spec, by_name)
     hint = f"Did you mean {' or '.join(near)}? " if near else ""
@@ -88,7 +91,27 @@ def list_devices() -> list[DeviceInfo]:
         from edgekit.device.adb import attached
 
         found += attached.list_attached()
-    return [*found, *_virtual_phones()]
+    from edgekit.device.mcu import listing
+
+    return [*found, *_virtual_phones(), *listing.list_boards()]
+
+
+def _named_board(spec: str, say: Say) -> Device | None:
+    """The board of that name; dashes count as underscores."""
+    from edgekit.device.mcu import boards
+
+    for board in boards.known():
+        if not board.emulated and spec.replace("-", "_") == board.name:
+            from edgekit.device.mcu import attached as mcu_boards
+
+            return mcu_boards.open_named(board, say)
+    return None
+
+
+def _board_names() -> tuple[str, ...]:
+    from edgekit.device.mcu import boards
+
+    return tuple(board.spec for board in boards.known())
 
 
 def _virtual_phones() -> list[DeviceInfo]:

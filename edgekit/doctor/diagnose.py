@@ -13,7 +13,7 @@ from edgekit.convert import backend as backends
 from edgekit.convert import events, launch
 from edgekit.diagnosis import BackendReport, Diagnosis, Finding, ModelReport
 from edgekit.doctor.request import DoctorRequest
-from edgekit.errors import ConvertError, EdgekitError, ParityError, RuntimeCrashError
+from edgekit.errors import ConvertError, EdgekitError, ParityError, RuntimeCrashError, UsageError
 
 _MODULE = "edgekit.doctor.session"
 _ORDER = ("fails", "wrong", "splits", "undelegated", "precision")
@@ -58,9 +58,19 @@ def failing(request: DoctorRequest, on_event: Callable[[events.Event], None]) ->
     return found
 
 
+def examines(name: str) -> bool:
+    """Whether the doctor knows this format; of a quantised one it would have to quantise first."""
+    return not backends.lookup(name).calibrated
+
+
 def _collect(request: DoctorRequest, on_event: Callable[[events.Event], None]) -> _Collected:
     for name in request.formats:
-        backends.check(backends.lookup(name), request.precision)
+        backends.check(backends.lookup(name), request.precision if examines(name) else "")
+        if not examines(name):
+            raise UsageError(
+                f"The doctor does not examine {name}.", where="--to",
+                next_step="edgekit convert names every operator that can't be compiled, with its place.",
+            )  # fmt: skip
     collected = _Collected()
     with tempfile.TemporaryDirectory(prefix="edgekit-", ignore_cleanup_errors=True) as temporary:
         with launch.session(_MODULE, msgspec.json.encode(request), temporary) as process:

@@ -50,7 +50,15 @@ def run(request: DoctorRequest, emit: Emit, directory: Path, start_method: str |
     infos = [*([worker.MODEL] if request.model else []), *(backends.lookup(name) for name in request.formats)]
     tasks = [
         worker.Task(
-            info, exported, request.precision, cache, False, made.program, made.origins, None, samples, request.jobs < 2
+            info,
+            exported,
+            request.precision,
+            cache,
+            False,
+            made.program,
+            made.origins,
+            samples=samples,
+            alone=request.jobs < 2,
         )
         for info in infos
     ]

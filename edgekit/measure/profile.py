@@ -37,7 +37,7 @@ def profile(
     with lease.hold(device.info().spec, wait_s=wait_s), device.conditions(threads, "free") as conditions:
         job = job_for(candidate, "profile", plan, threads=threads, affinity=conditions.affinity)
         result = device.run(job, timeout_s=timeout_s(plan))
-    if not result.samples_ns:
+    if not result.samples_ns and result.counted is None:
         raise RuntimeCrashError(
             f"{result.engine} recorded no profile: {result.note or 'no reason given'}",
             where=artifact.path,
@@ -47,6 +47,7 @@ def profile(
 
 
 def _profile_of(artifact: Artifact, device: str, result: JobResult) -> Profile:
+    counts = result.counted.per_run if result.counted else ()
     return Profile(
         artifact_sha256=artifact.sha256,
         model=artifact.model,
@@ -55,8 +56,10 @@ def _profile_of(artifact: Artifact, device: str, result: JobResult) -> Profile:
         engine=result.engine,
         runtime_version=result.runtime_version,
         threads=result.threads,
-        runs=len(result.samples_ns),
-        total_ms=median(result.samples_ns) / 1e6,
+        runs=len(result.samples_ns) or len(counts),
+        total_ms=median(result.samples_ns) / 1e6 if result.samples_ns else None,
         ops=result.ops,
         note=result.note,
+        counter=result.counted.counter if result.counted else None,
+        total_counted=round(median(counts)) if counts else None,
     )

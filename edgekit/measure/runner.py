@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from statistics import median
+from typing import Any
 
 import msgspec
 
@@ -14,10 +15,10 @@ from edgekit.device import lease
 from edgekit.device.device import Device
 from edgekit.errors import EdgekitError
 from edgekit.harness.state import COLD_CACHE
-from edgekit.job import JobResult
+from edgekit.job import Counted, JobResult
 from edgekit.measure.cooldown import wait_until_cool
 from edgekit.measure.plan import Candidate, check_plan, job_for, timeout_s
-from edgekit.measure.stats import summarise
+from edgekit.measure.stats import Summary, summarise
 from edgekit.measure.verdict import judge
 from edgekit.records import ClockRegime, DeviceInfo, Measurement, Plan, Repeat
 
@@ -135,8 +136,8 @@ def _memory(
     on_repeat: Callable[[Measurement], None],
     progress: Callable[[str], None],
 ) -> None:
-    if session.error is not None or session.measurement is None:
-        return
+    if session.error is not None or session.measurement is None or session.measurement.footprint is not None:
+        return  # a microcontroller's memory came with its runs
     progress(f"{session.label}: memory")
     try:
         job = job_for(session.candidate, "memory", session.plan, threads=session.threads, affinity=affinity)
@@ -169,26 +170,42 @@ def _repeat_of(result: JobResult) -> Repeat:
         started=result.started,
         state_before=result.state_before,
         state_after=result.state_after,
+        counts=result.counted.per_run if result.counted else (),
     )
 
 
 def _measurement(session: _Session, result: JobResult, affinity: tuple[int, ...] | None) -> Measurement:
     repeats = session.repeats
-    summary = summarise([repeat.samples_ns for repeat in repeats])
+    timed = [repeat.samples_ns for repeat in repeats if repeat.samples_ns]
+    summary = summarise(timed) if timed else None
     verdict, reasons = judge(repeats, summary, session.plan)
     cold = [repeat.load_cold_ns for repeat in repeats if COLD_CACHE not in repeat.state_before.missing]
     return msgspec.structs.replace(
         _identity(session, result),
-        **asdict(summary),
+        **_figures(repeats, summary, result.counted),
         verdict=verdict,
         verdict_reasons=(*reasons, *session.notes),
         affinity=affinity,
-        first_ms=_median_ms([repeat.first_ns for repeat in repeats]),
-        load_cold_ms=_median_ms(cold),
-        load_warm_ms=_median_ms([repeat.load_warm_ns for repeat in repeats]),
+        first_ms=_median_ms([repeat.first_ns for repeat in repeats if repeat.first_ns]),
+        load_cold_ms=_median_ms([value for value in cold if value]),
+        load_warm_ms=_median_ms([repeat.load_warm_ns for repeat in repeats if repeat.load_warm_ns]),
         overhead_ns=int(median(repeat.overhead_ns for repeat in repeats)),
         repeats=tuple(repeats),
     )
+
+
+def _figures(repeats: Sequence[Repeat], summary: Summary | None, counted: Counted | None) -> dict[str, Any]:
+    """What the runs came to: times where there are any, and what a microcontroller counted."""
+    figures: dict[str, Any] = {} if summary is None else asdict(summary)
+    if counted is None:
+        return figures
+    counts = [count for repeat in repeats for count in repeat.counts]
+    figures.setdefault("samples", len(counts))
+    figures |= {"counter": counted.counter, counted.counter: round(median(counts)) if counts else None}
+    if counted.footprint is not None:
+        figures |= {"footprint": counted.footprint, "sram_bytes": counted.footprint.sram_bytes,
+                    "flash_bytes": counted.footprint.flash_bytes}  # fmt: skip
+    return figures
 
 
 def _identity(session: _Session, result: JobResult) -> Measurement:

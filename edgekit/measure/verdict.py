@@ -44,6 +44,7 @@ def judge(repeats: Sequence[Repeat], summary: Summary | None, plan: Plan) -> tup
         findings += _stolen(number, repeat)
         if not repeat.warmup_stable:
             findings.append(("noisy", f"Repeat {number}: times were still changing when the warm-up ended."))
+    findings += _counted(repeats)
     samples = sum(len(repeat.samples_ns) for repeat in repeats)
     if 0 < samples < MIN_SAMPLES:
         findings.append(("noisy", f"Only {samples} timed runs; at least {MIN_SAMPLES} are needed to know the spread."))
@@ -127,6 +128,14 @@ def _stolen(number: int, repeat: Repeat) -> list[Finding]:
     if share <= MAX_STEAL_SHARE:
         return []
     return [("noisy", f"Repeat {number}: the hypervisor took away {share:.1%} of the measured time.")]
+
+
+def _counted(repeats: Sequence[Repeat]) -> list[Finding]:
+    """Counted instructions are exact: without times beside them, they have to be the same in every run."""
+    counts = {count for repeat in repeats for count in repeat.counts if not repeat.samples_ns}
+    if len(counts) < 2:
+        return []
+    return [("noisy", f"The runs took from {min(counts):,} to {max(counts):,} instructions; they should be equal.")]
 
 
 def _varied(summary: Summary) -> list[Finding]:

@@ -23,7 +23,7 @@ MODEL_SUFFIXES: dict[str, Kind] = {
     ".bin": "torch_file",
     ".safetensors": "safetensors",
 }
-ARTIFACT_FORMATS = {".pte": "executorch", ".tflite": "litert", ".mlpackage": "coreml", ".onnx": "onnx"}
+ARTIFACT_FORMATS = {".pte": "executorch", ".tflite": "litert", ".mlpackage": "coreml", ".onnx": "onnx", ".ekm": "mcu"}
 TIMM_OPTIONS = ("num_classes", "in_chans")
 DTYPES = ("float32", "float16", "int64", "int32", "int16", "int8", "uint8", "bool")
 

@@ -56,6 +56,7 @@ def repeat_row(measurement_id: str, index: int, repeat: Repeat) -> dict[str, Any
         "sample_count": len(repeat.samples_ns),
         "samples": pack(repeat.samples_ns),
         "warmup": pack(repeat.warmup_ns),
+        "counts": pack(repeat.counts) if repeat.counts else None,
     }
 
 
@@ -102,6 +103,7 @@ def to_repeat(row: RowMapping) -> Repeat:
     return Repeat(
         samples_ns=samples,
         warmup_ns=unpack(row["warmup"]),
+        counts=unpack(row["counts"]) if row["counts"] else (),
         state_before=_decode(row["state_before"], DeviceState),
         state_after=_decode(row["state_after"], DeviceState),
         **{name: row[name] for name in names},

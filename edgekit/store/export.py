@@ -40,6 +40,9 @@ _EDGEKIT: dict[str, type] = {
     "p50_ms": float, "p90_ms": float, "p99_ms": float, "trimmed_mean_ms": float, "min_ms": float, "max_ms": float,
     "ci95_low_ms": float, "ci95_high_ms": float, "repeat_spread": float, "first_ms": float, "load_cold_ms": float,
     "load_warm_ms": float, "overhead_ns": int, "peak_rss_bytes": int, "model_rss_bytes": int,
+    "counter": str, "instructions": int, "cycles": int, "sram_bytes": int, "flash_bytes": int,
+    "footprint_static_bytes": int, "footprint_arena_bytes": int, "footprint_stack_bytes": int,
+    "footprint_flash_bytes": int,
     "plan_warmup_min_runs": int, "plan_warmup_min_seconds": float, "plan_warmup_max_seconds": float,
     "plan_min_runs": int, "plan_min_seconds": float, "plan_max_seconds": float, "plan_repeats": int,
     "artifact_sha256": str, "schema": int,
@@ -214,8 +217,8 @@ def _percentile(ordered: Sequence[float], percent: float) -> float | None:
 def _flat(document: Mapping[str, Any]) -> Row:
     row: Row = {}
     for name, value in document.items():
-        if name == "plan":
-            row.update({f"plan_{key}": item for key, item in value.items()})
+        if name in ("plan", "footprint"):
+            row.update({f"{name}_{key}": item for key, item in (value or {}).items()})
         elif name == "ci95_ms":
             row["ci95_low_ms"], row["ci95_high_ms"] = value or (None, None)
         elif isinstance(value, Mapping):

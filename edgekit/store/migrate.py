@@ -50,8 +50,14 @@ def _add_evaluations(connection: Connection) -> None:
     table.create(connection)
 
 
+def _add_counts(connection: Connection) -> None:
+    """2 to 3: what microcontrollers count in every run."""
+    kind = sa.LargeBinary().compile(dialect=connection.dialect)
+    connection.execute(sa.text(f"ALTER TABLE repeats ADD COLUMN counts {kind}"))
+
+
 # The step at index k leads from version k + 1 to version k + 2. Append only.
-STEPS: tuple[Step, ...] = (_add_evaluations,)
+STEPS: tuple[Step, ...] = (_add_evaluations, _add_counts)
 VERSION = len(STEPS) + 1
 
 

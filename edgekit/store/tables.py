@@ -88,6 +88,8 @@ repeats = Table(
     Column("sample_count", BigInteger, nullable=False),
     Column("samples", LargeBinary, nullable=False),
     Column("warmup", LargeBinary, nullable=False),
+    # What a microcontroller counted in every run, packed likewise; null elsewhere.
+    Column("counts", LargeBinary),
 )
 
 evaluations = Table(

@@ -57,6 +57,8 @@ void put(Writer& to, const OpTime& op) {
   field(to, "p50_ms", op.p50_ms);
   field(to, "share", op.share);
   field(to, "count", op.count);
+  to.key("counted");  // of microcontrollers
+  to.null();
   to.end_object();
 }
 
@@ -119,6 +121,8 @@ void put(Writer& to, const JobResult& result) {
   field(to, "state_after", result.state_after);
   field(to, "ops", result.ops);
   field(to, "note", result.note);
+  to.key("counted");  // of microcontrollers
+  to.null();
   to.end_object();
 }
 

@@ -68,6 +68,11 @@ class Table:
         place = self._place(field)
         return default if place is None else int(self._buffer.number(code, place))
 
+    def real(self, field: int, default: float = 0.0) -> float:
+        """A float32."""
+        place = self._place(field)
+        return default if place is None else float(self._buffer.number("<f", place))
+
     def table(self, field: int) -> Table | None:
         """A table, or the value of a union."""
         place = self._place(field)
@@ -82,6 +87,10 @@ class Table:
         start, count = self._vector(field)
         kind = np.dtype(dtype).newbyteorder("<")
         return self._buffer.part(start, count * kind.itemsize).view(kind)
+
+    def count(self, field: int) -> int:
+        """How many entries a vector has, as the file states it: to be bounded before they are read."""
+        return self._vector(field)[1]
 
     def tables(self, field: int) -> list[Table]:
         """A vector of tables."""

@@ -12,7 +12,7 @@ from edgekit.errors import MissingConverterError, UsageError
 
 
 def test_the_table_is_keyed_by_name() -> None:
-    assert list(BACKENDS) == ["executorch", "litert", "coreml", "onnx"]
+    assert list(BACKENDS) == ["executorch", "litert", "coreml", "onnx", "mcu"]
     for name, info in BACKENDS.items():
         assert info.name == name and info.suffix.startswith(".")
         assert importlib.util.find_spec(info.module) is not None

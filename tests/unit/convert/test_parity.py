@@ -126,7 +126,11 @@ def test_a_tie_of_the_two_best_classes_is_no_disagreement() -> None:
     assert compared(swapped, reference).top1_agreement == 0.5
 
 
-@pytest.mark.parametrize("precision", list(parity.TOLERANCES))
+# int8's bounds are statistical: they say nothing of a single value.
+FLOATS = ("fp32", "fp16")
+
+
+@pytest.mark.parametrize("precision", FLOATS)
 def test_a_tie_is_as_wide_as_the_tolerance_of_a_value(precision: str) -> None:
     """The reference puts its two best classes apart by a share of the bound; the file has them the other way round."""
     bound = parity.TOLERANCES[precision].max_abs
@@ -137,7 +141,7 @@ def test_a_tie_is_as_wide_as_the_tolerance_of_a_value(precision: str) -> None:
         assert compared(swapped, reference, precision).top1_agreement == agreement, gap
 
 
-@pytest.mark.parametrize("precision", list(parity.TOLERANCES))
+@pytest.mark.parametrize("precision", FLOATS)
 def test_a_really_wrong_class_is_no_tie(precision: str) -> None:
     reference = np.zeros((4, 1, 10))
     reference[..., 3], reference[..., 7] = 1.0, 0.9

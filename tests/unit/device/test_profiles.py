@@ -132,7 +132,7 @@ def test_the_galaxies_of_one_name_are_told_apart_by_their_codes() -> None:
 def test_a_wheel_takes_the_profiles_along_to_where_an_installed_edgekit_reads_them() -> None:
     project = msgspec.toml.decode((CHECKOUT / "pyproject.toml").read_bytes())
     targets = project["tool"]["hatch"]["build"]["targets"]
-    assert targets["wheel"]["force-include"] == {"device_profiles": "edgekit/device_profiles"}
+    assert targets["wheel"]["force-include"]["device_profiles"] == "edgekit/device_profiles"
     assert "/device_profiles" in targets["sdist"]["include"], "a wheel may be built from the source archive"
     assert not (CHECKOUT / "edgekit" / "device_profiles").exists(), "it would hide the folder of the checkout"
 

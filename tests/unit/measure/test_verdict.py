@@ -93,3 +93,13 @@ def test_a_handful_of_runs_is_never_ok() -> None:
     verdict, reasons = judged(few, plan=Plan(min_runs=1, min_seconds=0.0, repeats=1))
     assert verdict == "noisy"
     assert "Only 3 timed runs" in reasons
+
+
+def test_counted_instructions_have_to_be_equal() -> None:
+    def counted(*counts: int) -> Repeat:
+        return make((), counts=counts)
+
+    assert judge([counted(7, 7), counted(7, 7)], None, Plan(repeats=2)) == ("ok", ())
+    verdict, (reason,) = judge([counted(7, 7), counted(7, 1234)], None, Plan(repeats=2))
+    assert verdict == "noisy"
+    assert "7 to 1,234 instructions" in reason

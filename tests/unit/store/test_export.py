@@ -14,12 +14,13 @@ import pyarrow.parquet
 import pytest
 
 from edgekit.errors import MissingExtraError, StoreError, UsageError
-from edgekit.records import Measurement
+from edgekit.records import Footprint, Measurement
 from edgekit.store import export
 
 from .samples import make_measurement
 
-FULL = make_measurement()
+FOOTPRINT = Footprint(static_bytes=1, arena_bytes=2, stack_bytes=3, flash_bytes=4)
+FULL = make_measurement(footprint=FOOTPRINT)
 SUMMARY = make_measurement(id="m-2", repeats=(), affinity=None, p50_ms=None, ci95_ms=None, peak_rss_bytes=None)
 
 
@@ -45,7 +46,7 @@ def test_csv_is_flat(tmp_path: Path) -> None:
 
 def test_every_field_of_a_measurement_is_a_column() -> None:
     columns = set(export.rows([FULL])[0])
-    nested = {"repeats", "plan", "ci95_ms"}
+    nested = {"repeats", "plan", "ci95_ms", "footprint"}
     assert columns >= set(Measurement.__struct_fields__) - nested
     assert columns >= {f"plan_{name}" for name in FULL.plan.__struct_fields__}
 

@@ -28,12 +28,13 @@ def open_engine(url: str) -> sa.Engine:
 
 
 def make_version_1(url: str) -> None:
-    """A store of version 1, which had no evaluations, holding one measurement."""
+    """A store of version 1, which had no evaluations and no counts, holding one measurement."""
     with Store.open(url) as store:
         store.add_artifact(ARTIFACT)
         store.save_measurement(make_measurement())
     with open_engine(url).begin() as connection:
         connection.exec_driver_sql("DROP TABLE evaluations")
+        connection.exec_driver_sql("ALTER TABLE repeats DROP COLUMN counts")
         connection.exec_driver_sql("UPDATE schema_version SET version = 1")
 
 

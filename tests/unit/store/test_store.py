@@ -11,7 +11,7 @@ import pytest
 import sqlalchemy as sa
 
 from edgekit.errors import StoreError, UsageError
-from edgekit.records import Artifact, Evaluation, Measurement, Parity
+from edgekit.records import Artifact, Evaluation, Footprint, Measurement, Parity
 from edgekit.store.query import Query
 from edgekit.store.store import Store
 
@@ -243,3 +243,17 @@ def test_opening_is_lazy() -> None:
     code = "import sys, edgekit.store, edgekit.store.query, edgekit.store.export; print('sqlalchemy' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=_ENVIRONMENT, check=True)
     assert done.stdout.strip() == "False"
+
+
+def test_what_a_microcontroller_counts_is_kept(store_url: str) -> None:
+    repeat = msgspec.structs.replace(make_repeat(0), samples_ns=(), counts=(12_000_001, 2**40))
+    footprint = Footprint(static_bytes=4000, arena_bytes=38_000, stack_bytes=700, flash_bytes=400_000)
+    counted = make_measurement(
+        counter="instructions", instructions=12_000_001, sram_bytes=footprint.sram_bytes, flash_bytes=400_000,
+        footprint=footprint, p50_ms=None, repeats=(repeat,),
+    )  # fmt: skip
+    with Store.open(store_url) as store:
+        store.add_artifact(ARTIFACT)
+        store.save_measurement(counted)
+        assert store.measurement("m-0001") == counted
+    assert counted.sram_bytes == 42_700

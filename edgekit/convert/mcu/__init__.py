@@ -1,0 +1,1 @@
+"""int8 graph → legalised graph → kernel steps → memory plan → packed model (.ekm) or C source."""

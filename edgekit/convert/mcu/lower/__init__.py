@@ -1,0 +1,1 @@
+"""From legalised operators to kernel steps: one module per group of operators, found through table.py."""

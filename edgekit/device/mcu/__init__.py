@@ -1,0 +1,1 @@
+"""Microcontrollers: the resident agent and the serial line to it."""
