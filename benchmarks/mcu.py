@@ -13,11 +13,12 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import subprocess
 import tempfile
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from common import EDGEKIT, ROOT, run, table
+from common import EDGEKIT, ROOT, table
 
 MODELS = Path(os.environ.get("EDGEKIT_MCU_MODELS", ROOT.parent / "shared/models"))
 
@@ -41,12 +42,17 @@ ROWS = (
 )
 
 
-def measured(spec: str, device: str, work: Path) -> dict[str, Any]:
-    """The measurement of ``edgekit deploy --json``, after it was bit-equal on the board."""
+def measured(spec: str, device: str, work: Path) -> dict[str, Any] | str:
+    """The measurement of ``edgekit deploy --json``, after it was bit-equal on the board; or why there is none."""
     environment = {"EDGEKIT_STORE": f"sqlite:///{work}/results.sqlite", "EDGEKIT_CACHE": str(work / "cache")}
     options = ["--device", device, "--calibration", "synthetic", "--json", "--quiet"]
-    done = run([*EDGEKIT, "deploy", spec, *options], environment)
-    (deployment,) = json.loads(done.output)["deployments"]
+    command = [*EDGEKIT, "deploy", spec, *options]
+    done = subprocess.run(command, cwd=ROOT, env={**os.environ, **environment}, stdout=subprocess.PIPE, check=False)
+    document = json.loads(done.stdout)
+    if done.returncode:
+        message: str = document["error"]["message"]
+        return message
+    (deployment,) = document["deployments"]
     assert deployment["device_parity"]["bit_equal"] is True, deployment["device_parity"]
     found: dict[str, Any] = deployment["measurement"]
     return found
@@ -66,6 +72,8 @@ def line(row: Row, device: str, work: Path, models: Path) -> list[str]:
     if row.spec.endswith(".tflite") and not path.is_file():
         return [row.label, "the file is not here", *[""] * 6]
     found = measured(str(path) if row.spec.endswith(".tflite") else row.spec, device, work)
+    if isinstance(found, str):
+        return [row.label, found, "-", pair(row.tflm), pair(row.tinyengine), "-", pair(row.aim), "no"]
     millions, sram = found["instructions"] / 1e6, found["sram_bytes"]
     parts = found["footprint"]
     made = f"{millions:.2f} M, {sram / 1000:.1f} KB{'' if found['verdict'] == 'ok' else ' *'}"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from edgekit import paths, pipeline
 from edgekit.convert import events
-from edgekit.convert.request import DEFAULT_GOLDEN_COUNT, ConvertRequest, GoldenRequest
+from edgekit.convert.request import DEFAULT_GOLDEN_COUNT, CalibrationRequest, ConvertRequest, GoldenRequest
 from edgekit.device.resolve import open_device
 from edgekit.diagnosis import Diagnosis
 from edgekit.doctor.request import DEFAULT_SAMPLES, DoctorRequest
@@ -30,6 +30,7 @@ def _request(
     trust_pickle: bool,
     weights: str | Path | None = None,
     pretrained: bool = False,
+    calibration: str | Path | None = None,
 ) -> ConvertRequest:
     shapes = tuple(tuple(shape) for shape in input_shape) if input_shape else None
     return ConvertRequest(
@@ -46,6 +47,7 @@ def _request(
         golden=GoldenRequest(directory=str(inputs) if inputs else None, count=DEFAULT_GOLDEN_COUNT),
         memory_limit_bytes=_MEMORY_LIMIT_BYTES,
         cache=str(paths.cache_dir()),
+        calibration=CalibrationRequest(source=str(calibration) if calibration else None),
     )
 
 
@@ -61,6 +63,7 @@ def convert(
     trust_pickle: bool = False,
     weights: str | Path | None = None,
     pretrained: bool = False,
+    calibration: str | Path | None = None,
     on_event: Callable[[events.Event], None] = lambda event: None,
 ) -> list[Artifact]:
     """Convert ``model`` (a model spec) and check every file on the golden inputs.
@@ -70,12 +73,16 @@ def convert(
         inputs: directory of golden inputs; seeded natural ones if null.
         weights: a file of weights for a model that is named (``zoo:``, ``timm:``, a factory).
         pretrained: take the published weights of a zoo or timm model from the network.
+        calibration: data that int8 conversions (``mcu``) take their ranges from: a folder of images or .npy files, an
+            .npy or an .npz; ``"synthetic"`` for generated inputs.
         output: directory for the files; they stay in the cache if null.
 
     Raises:
         EdgekitError: the first format that failed, or what failed before any was converted.
     """
-    request = _request(model, formats, precision or "", arch, input_shape, inputs, trust_pickle, weights, pretrained)
+    request = _request(
+        model, formats, precision or "", arch, input_shape, inputs, trust_pickle, weights, pretrained, calibration
+    )
     outcome = pipeline.convert(request, Path(output) if output else None, on_event)
     for error in outcome.errors.values():
         raise error
@@ -165,6 +172,7 @@ def deploy(
     trust_pickle: bool = False,
     weights: str | Path | None = None,
     pretrained: bool = False,
+    calibration: str | Path | None = None,
     store: str | None = None,
 ) -> list[Deployment]:
     """Convert, check on the device, measure there and keep the result in the store (``store``: an SQLAlchemy URL).
@@ -176,7 +184,9 @@ def deploy(
     """
     opened_device = open_device(device)
     chosen = formats or pipeline.runnable_formats(opened_device)
-    request = _request(model, chosen, precision or "", arch, input_shape, inputs, trust_pickle, weights, pretrained)
+    request = _request(
+        model, chosen, precision or "", arch, input_shape, inputs, trust_pickle, weights, pretrained, calibration
+    )
     with Store.open(store) as opened:
         made, found = pipeline.deploy(
             request,

@@ -173,7 +173,7 @@ def subjects(request: ConvertRequest, device: Device, on_event: OnEvent, output:
     runnable = device.info().engines
     if spec.kind == "artifact":
         if spec.format == "litert" and runnable == ("edgekit-mcu",):
-            return _compiled(request, Path(spec.path or spec.text), device)
+            return _compiled(request, Path(spec.path or spec.text), device, output)
         if ENGINE_OF_FORMAT.get(spec.format or "") not in runnable:
             raise DeviceError(
                 f"{device.info().spec} has no runtime for {spec.format} files.",
@@ -198,14 +198,26 @@ def subjects(request: ConvertRequest, device: Device, on_event: OnEvent, output:
     return found
 
 
-def _compiled(request: ConvertRequest, path: Path, device: Device) -> Subjects:
-    """An int8 .tflite compiled for the device's core; one that is not bit-equal with LiteRT is an error."""
+def _compiled(request: ConvertRequest, path: Path, device: Device, output: Path | None) -> Subjects:
+    """An int8 .tflite compiled for the device's core; one that is not bit-equal with LiteRT is an error.
+
+    Raises:
+        UsageError: another format than ``mcu`` is asked for, or ``output`` can't be written.
+    """
+    if request.formats != ("mcu",):
+        raise UsageError(
+            f"{device.info().spec} runs nothing but mcu, which the file is compiled to.", where="--to",
+            next_step="Leave --to out.",
+        )  # fmt: skip
+    if output is not None:
+        convert_stage.check_output(output)
     made = compile_foreign(path, Cache(Path(request.cache)), request.golden, dsp=has_dsp(device.info().abi or ""))
     found = Subjects()
     if made.artifact.parity.passed is False:
         found.errors[made.artifact.format] = parity_failed(made.artifact)
     else:
-        found.ready.append(Subject(made.artifact, None, made.inputs, made.expected))
+        artifact = convert_stage.deliver(made.artifact, output) if output else made.artifact
+        found.ready.append(Subject(artifact, None, made.inputs, made.expected))
     return found
 
 
@@ -219,8 +231,9 @@ def compile_for_mcu(request: ConvertRequest, on_event: OnEvent, *, dsp: bool) ->
     if spec.kind == "artifact":
         if spec.format != "litert":
             raise UsageError(
-                f"A {spec.format} file can't be compiled for microcontrollers.", where=request.load.spec,
-                next_step="Give an int8 .tflite or a PyTorch model.",
+                f"Files of the format {spec.format} can't be compiled for microcontrollers.", where=request.load.spec,
+                next_step="It is compiled already: deploy it." if spec.format == "mcu" else
+                "Give an int8 .tflite or a PyTorch model.",
             )  # fmt: skip
         return compile_file(Path(spec.path or spec.text), dsp=dsp)
     outcome = convert_stage.convert(msgspec.structs.replace(request, formats=("mcu",)), on_event)
@@ -249,6 +262,7 @@ def deploy(
     """
     check_plan(plan)  # before the minutes of converting
     found = subjects(request, device, on_event, output)
+    _refuse_nothing(found, device)
     # Held from the first byte that is sent: a push would disturb another process's measurement on the same device.
     with lease.hold(device.info().spec, wait_s=wait_s):
         pushed = {s.artifact.format: device.push(s.artifact, s.inputs) for s in found.ready}
@@ -274,6 +288,16 @@ def deploy(
         if outcome.measurement is not None:
             deployments.append(_deployment(subject, checked[name], pushed[name], outcome.measurement))
     return deployments, found
+
+
+def _refuse_nothing(found: Subjects, device: Device) -> None:
+    """Nothing that was asked for runs on the device: that is no success."""
+    if found.ready or found.errors or not found.skipped:
+        return
+    raise DeviceError(
+        f"{'; '.join(found.skipped.values())}.", where="--to",
+        next_step=f"It runs {', '.join(runnable_formats(device))}.", skipped=found.skipped,
+    )  # fmt: skip
 
 
 def _deployment(subject: Subject, checked: DeviceParity, push: Push, measurement: Measurement) -> Deployment:
@@ -323,6 +347,7 @@ def profile(
 ) -> tuple[list[Profile], Subjects]:
     """Per-operator times of every format, from passes of their own."""
     found = subjects(request, device, on_event)
+    _refuse_nothing(found, device)
     profiles = []
     for subject in found.ready:
         say(f"{subject.artifact.model} {subject.artifact.format}: profiling {runs} runs")

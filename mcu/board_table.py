@@ -9,7 +9,7 @@ from pathlib import Path
 from build import BuildError
 
 BOARDS_DIR = Path(__file__).resolve().parent / "boards"
-COMMON_C = ("start.c", "stack.c", "memory.c")
+COMMON_C = ("start.c", "stack.c", "memory.c", "write.c")
 _M4F = ("-mcpu=cortex-m4", "-mfpu=fpv4-sp-d16", "-mfloat-abi=hard")
 _M7_SINGLE = ("-mcpu=cortex-m7", "-mfpu=fpv5-sp-d16", "-mfloat-abi=hard")
 _M7_DOUBLE = ("-mcpu=cortex-m7", "-mfpu=fpv5-d16", "-mfloat-abi=hard")
@@ -31,7 +31,9 @@ class Board:
     boot2: bool = False
 
 
-_VIRTUAL_M55 = ("-mcpu=cortex-m55", "-mfloat-abi=hard")
+# Without the vectors (MVE), for which the kernels are not written: left to the compiler they save 0.02% of the
+# instructions of visual wake words and add 1% to a ViT block, and the M55 would run code that no other core tests.
+_VIRTUAL_M55 = ("-mcpu=cortex-m55", "-mfloat-abi=hard", "-fno-tree-vectorize")
 ROWS = (
     Board("virtual_cortex_m4", "virtual", _M4F, True, "m4.ld", defines=("EK_BOARD_M4",)),
     Board("virtual_cortex_m7", "virtual", _M7_SINGLE, True, "m7.ld", defines=("EK_BOARD_M7",)),

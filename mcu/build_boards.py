@@ -27,6 +27,8 @@ from build_agent import agent_sources, edgekit_version, identity_flags, runtime_
 PREFIX = "arm-none-eabi-"
 MANIFEST = "manifest.json"
 _TIMEOUT_S = 300
+_INSTALL = ("Debian: apt install gcc-arm-none-eabi libnewlib-arm-none-eabi. Elsewhere: the Arm GNU toolchain for "
+            "arm-none-eabi, with its bin folder on the PATH.")  # fmt: skip
 _Group = tuple[str, str, list[Path]]  # name, optimisation, sources
 _C = (
     *COMMON, "-mthumb", "-g", "-ffreestanding", "-ffunction-sections", "-fdata-sections", "-fno-common",
@@ -93,8 +95,7 @@ def tool(name: str) -> str:
     """The path of a program of the cross toolchain. Raises BuildError if it is not installed."""
     found = shutil.which(PREFIX + name)
     if found is None:
-        raise BuildError(f"{PREFIX}{name} is not installed. Debian: apt install gcc-arm-none-eabi "
-                         "libnewlib-arm-none-eabi.")  # fmt: skip
+        raise BuildError(f"{PREFIX}{name} is not installed. {_INSTALL}")
     return found
 
 
@@ -216,7 +217,9 @@ def _summary(made: Path) -> str:
 def _run(command: list[str], folder: Path | None = None) -> str:
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False)
     if done.returncode != 0:
-        raise BuildError(f"{Path(command[0]).name} failed:\n{done.stderr[:4000]}")
+        missing = "fatal error: string.h" in done.stderr  # newlib's headers are a package of their own
+        advice = f"\nnewlib's headers are not installed. {_INSTALL}" if missing else ""
+        raise BuildError(f"{Path(command[0]).name} failed:\n{done.stderr[:4000]}{advice}")
     return done.stdout
 
 

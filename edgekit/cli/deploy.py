@@ -100,7 +100,8 @@ def show(made: list[Any], found: Any) -> None:
         console.print(f"{name}: not measured: {reason}.", soft_wrap=True)
     for d in made:
         for reason in d.measurement.verdict_reasons:
-            console.print(f"{d.artifact.format} is {d.measurement.verdict}: {reason}", soft_wrap=True)
+            doubt = "" if d.measurement.verdict == "ok" else f" is {d.measurement.verdict}"
+            console.print(f"{d.artifact.format}{doubt}: {reason}", soft_wrap=True)
     if made:
         ids = ", ".join(d.measurement.id[:8] for d in made)
         console.print(f"Kept as {ids} (edgekit results).", soft_wrap=True)

@@ -81,7 +81,8 @@ def _show(profile: Any, top: int, by: str) -> None:
     shown = [[name, unit, _figure(value, timed), f"{share:.1%}"] for name, unit, value, share in rows[:top]]
     unit = "ms" if timed else profile.counter
     total = output.milliseconds(profile.total_ms) if timed else f"{profile.total_counted:,}"
-    title = f"{profile.model} {profile.format}: {total} {unit} per profiled run, median of {profile.runs}"
+    how = f"median of {profile.runs}" if profile.runs > 1 else "one run"
+    title = f"{profile.model} {profile.format}: {total} {unit} per profiled run, {how}"
     heads = [
         ("Operator" if by == "operator" else "Type of operator", "left"),
         ("Unit", "left"),

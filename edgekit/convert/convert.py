@@ -77,18 +77,18 @@ def write_files(files: Mapping[str, bytes], directory: Path) -> list[Path]:
     Raises:
         UsageError, ConvertError: the directory can't be written, or is full.
     """
-    written = []
-    for name, content in files.items():
-        partial = directory / f".{name}.{os.getpid()}.partial"
-        try:
+    partials = {directory / name: directory / f".{name}.{os.getpid()}.partial" for name in files}
+    try:
+        for partial, content in zip(partials.values(), files.values(), strict=True):
             partial.write_bytes(content)
-            os.replace(partial, directory / name)
-        except OSError as failure:
-            raise write_failed(failure, directory) from failure
-        finally:
+        for final, partial in partials.items():  # files that belong together change together
+            os.replace(partial, final)
+    except OSError as failure:
+        raise write_failed(failure, directory) from failure
+    finally:
+        for partial in partials.values():
             partial.unlink(missing_ok=True)
-        written.append(directory / name)
-    return written
+    return list(partials)
 
 
 def deliver(artifact: Artifact, directory: Path) -> Artifact:

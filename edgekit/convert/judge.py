@@ -5,21 +5,21 @@ Reading this module imports neither a runtime nor torch.
 
 from __future__ import annotations
 
-import hashlib
 import importlib
 import importlib.metadata
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from edgekit.convert import sources
 from edgekit.harness.engines import table
 from edgekit.harness.engines.base import runtime_call
 from edgekit.harness.engines.create import create as create_engine
 from edgekit.job import ENGINE_OF_FORMAT
+from edgekit.version import __version__
 
 
 @dataclass(frozen=True)
@@ -53,10 +53,12 @@ def version(format_name: str) -> str | None:
     """What a parity result depends on besides the file: the runtime's version, or the evaluator's and its kernels'."""
     engine = ENGINE_OF_FORMAT.get(format_name)
     if engine is not None:
+        if engine == "edgekit-mcu":
+            return f"{__version__}, {sources.runtime_sha256()}"
         return table.runtime_version(engine) if table.is_installed(engine) else None
     if format_name not in EVALUATORS:
         return None
-    return f"{_sources_sha256(EVALUATORS[format_name].folder)}, torch {importlib.metadata.version('torch')}"
+    return f"{sources.evaluator_sha256(EVALUATORS[format_name].folder)}, torch {importlib.metadata.version('torch')}"
 
 
 def outputs(format_name: str, path: Path, inputs: Sequence[Any]) -> list[Any]:
@@ -86,12 +88,3 @@ def outputs(format_name: str, path: Path, inputs: Sequence[Any]) -> list[Any]:
                 runner.run()
             rows.append([np.array(value, copy=True) for value in runner.outputs()])
     return [np.stack([row[k] for row in rows]) for k in range(len(rows[0]))]
-
-
-@cache
-def _sources_sha256(folder: str) -> str:
-    """Identifies an evaluator by its sources: whatever changes in it, the files are judged anew."""
-    digest = hashlib.sha256()
-    for source in sorted((Path(__file__).parent / folder).rglob("*.py")):
-        digest.update(source.read_bytes())
-    return f"{folder} {digest.hexdigest()[:16]}"

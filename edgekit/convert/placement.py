@@ -15,6 +15,7 @@ from pathlib import Path
 from edgekit.convert.backend import Conversion
 from edgekit.convert.files.pte import XNNPACK, DelegateCall, KernelCall, Pte
 from edgekit.convert.files.tflite import Tflite
+from edgekit.convert.mcu.unpack import unpack
 from edgekit.errors import EdgekitError
 from edgekit.records import UndelegatedOp
 
@@ -122,6 +123,15 @@ def _onnx(path: Path) -> Conversion:
     )
 
 
+def _mcu(path: Path) -> Conversion:
+    packed = unpack(path.read_bytes(), str(path))
+    return Conversion(
+        operators=len(packed.operators),
+        weight_bytes=packed.data_bytes,
+        placement_note=f"every operator runs on the CPU; the arena takes {packed.arena_bytes:,} bytes",
+    )
+
+
 def _counted(names: Iterable[str]) -> tuple[UndelegatedOp, ...]:
     return tuple(UndelegatedOp(op=op, count=count) for op, count in Counter(names).most_common())
 
@@ -139,4 +149,5 @@ _READERS: dict[str, Callable[[Path], Conversion]] = {
     "litert": _litert,
     "coreml": _coreml,
     "onnx": _onnx,
+    "mcu": _mcu,
 }

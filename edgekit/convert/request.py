@@ -8,6 +8,7 @@ from pathlib import Path
 
 from edgekit.convert.backend import BackendInfo, versions
 from edgekit.convert.cache import key_of
+from edgekit.convert.sources import compiler_sha256
 from edgekit.export import rewrites
 from edgekit.model.request import LoadRequest
 from edgekit.quantize.calibration import DEFAULT_LIMIT
@@ -93,12 +94,12 @@ def _files_identity(root: Path) -> list[object]:
 
 
 def calibration_identity(request: ConvertRequest, exported: Exported, info: BackendInfo) -> str:
-    """What a quantised file depends on besides the program; empty for formats that are not calibrated."""
+    """What a quantised file depends on besides the program: calibration and compiler; empty for other formats."""
     if not info.calibrated:
         return ""
     asked = request.calibration
     data = _files_identity(Path(asked.source)) if asked.source not in (None, SYNTHETIC) else [SYNTHETIC]
-    return key_of("calibration", RECIPE, asked.limit, data, exported.preprocess)
+    return key_of("calibration", RECIPE, compiler_sha256(), asked.limit, data, exported.preprocess)
 
 
 def artifact_key(exported_sha256: str, info: BackendInfo, precision: str, calibration: str = "") -> str:

@@ -31,9 +31,10 @@ def artifact_at(path: Path) -> Artifact:
             f"{path} is not a converted file.", where=str(path),
             next_step=f"Give a file that ends with {', '.join(ARTIFACT_FORMATS)}, or a model spec.",
         )  # fmt: skip
+    precision = "int8" if kind == "mcu" else "unknown"
     return Artifact(
-        sha256=sha256_of(path), bytes=bytes_of(path), format=kind, precision="unknown", path=str(path),
-        model=path.stem, exported_sha256=None, parity=Parity(passed=None, reason="the file was made elsewhere"),
+        sha256=sha256_of(path), bytes=bytes_of(path), format=kind, precision=precision, path=str(path), model=path.stem,
+        exported_sha256=None, parity=Parity(passed=None, reason="the file was made elsewhere"),
     )  # fmt: skip
 
 

@@ -130,7 +130,7 @@ def run_profile(job: Job, engine: EngineRunner, blank: JobResult) -> JobResult:
     engine.load(Path(job.artifact), job.threads)
     engine.bind(_first_sample(job))
     found = engine.profile(job.plan.min_runs)
-    note = _join(engine.note, found.note)
+    note = _join(engine.note, found.note if found.note != engine.note else None)
     return msgspec.structs.replace(blank, ops=found.ops, samples_ns=found.totals_ns, note=note)
 
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import torch
 from data import test_set, train_set
 from model import DigitsNet
@@ -17,6 +18,7 @@ SEED = 0
 EPOCHS = 20
 BATCH = 64
 PEAK_RATE = 0.01
+CALIBRATION = 128  # images that int8 conversions take their ranges from
 
 
 def train(
@@ -76,6 +78,7 @@ def main() -> None:
     train(net, images, labels, options.epochs, report=lambda epoch, loss: print(f"epoch {epoch + 1}: loss {loss:.4f}"))
     options.out.mkdir(parents=True, exist_ok=True)
     torch.save(net.state_dict(), options.out / "digits.pt")
+    np.save(options.out / "calibration.npy", images[:CALIBRATION].numpy())
     score = accuracy(net, *(torch.from_numpy(array) for array in test_set()))
     print(f"test accuracy {score:.2%} of {len(test_set()[1])} digits, trained in {time.perf_counter() - started:.0f} s")
     print(f"saved {options.out / 'digits.pt'}")

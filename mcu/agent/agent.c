@@ -9,7 +9,7 @@
 static void send_short(const ek_agent *agent, uint8_t type, uint16_t session, uint16_t sequence,
                        const ek_failure *failure)
 {
-    uint8_t buffer[EK_PAYLOAD_AT + 8 + EK_CRC_BYTES];
+    uint8_t buffer[EK_PAYLOAD_AT + 8 + EK_CRC_BYTES + 1]; /* and the zero at the end */
     ek_frame frame = {.protocol = EK_PROTOCOL, .type = type, .session = session, .sequence = sequence,
                       .next = agent->expected};
     if (failure) {

@@ -1,7 +1,8 @@
 /* The resident agent: takes frames from the port, keeps a model in the store, runs it. See PROTOCOL.md.
  *
  * All of its memory is one ek_agent, about 2.4 KB; the board's receive ring comes on top. Nothing that arrives can make
- * it read or write outside, wait for ever or run a model that ek_open() did not pass. */
+ * it read or write outside, wait for a byte that does not come, or run a model that ek_open() did not pass. How long a
+ * model runs is its own matter: nothing is received meanwhile, and a slow one is ended by the board's reset button. */
 #ifndef EDGEKIT_AGENT_H
 #define EDGEKIT_AGENT_H
 
@@ -28,7 +29,7 @@ typedef struct {
 typedef struct {
     ek_cobs_decoder decoder;
     _Alignas(4) uint8_t received[EK_FRAME_BYTES + EK_WRITE_BYTES_MAX];
-    _Alignas(4) uint8_t answer[EK_RAW_AT + EK_FRAME_BYTES]; /* the last one, encoded, in case it gets lost */
+    _Alignas(4) uint8_t answer[EK_WIRE_BYTES]; /* the last one, encoded, in case it gets lost */
     uint32_t answer_bytes;
     uint16_t session, expected;   /* session 0: none yet */
     uint8_t resend_asked;         /* once for every gap, or one lost frame would be answered by many */

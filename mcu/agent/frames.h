@@ -13,7 +13,8 @@
 #define EK_PAYLOAD_BYTES 1000u /* at most */
 #define EK_FRAME_BYTES (EK_HEADER_BYTES + EK_PAYLOAD_BYTES + EK_CRC_BYTES)
 #define EK_WIRE_BYTES (EK_FRAME_BYTES + EK_COBS_OVERHEAD(EK_FRAME_BYTES))
-/* A frame is encoded in place: its raw bytes begin so far behind the encoded ones. */
+/* A frame is encoded in place: its raw bytes begin so far behind the encoded ones. The zero at the end takes one byte
+ * more, so that the longest needs a buffer of EK_WIRE_BYTES. */
 #define EK_RAW_AT (EK_COBS_OVERHEAD(EK_FRAME_BYTES) - 1u)
 #define EK_PAYLOAD_AT (EK_RAW_AT + EK_HEADER_BYTES)
 #define EK_WINDOW 4u
@@ -90,7 +91,7 @@ static inline void ek_put32(uint8_t *at, uint32_t value)
 
 /* `raw` is what ek_cobs_byte() decoded; the frame points into it. */
 ek_frame_status ek_frame_parse(const uint8_t *raw, uint32_t bytes, ek_frame *frame);
-/* Complete and encode in place the frame whose payload lies at buffer + EK_PAYLOAD_AT, with 4 bytes free behind it;
+/* Complete and encode in place the frame whose payload lies at buffer + EK_PAYLOAD_AT, with 5 bytes free behind it;
  * frame->payload is not looked at. Returns the bytes on the wire, which begin at `buffer`. */
 uint32_t ek_frame_encode(uint8_t *buffer, const ek_frame *frame);
 

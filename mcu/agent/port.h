@@ -22,7 +22,8 @@ typedef struct {
     uint32_t store_bytes;
     uint32_t store_is_flash;
     uint32_t store_write_bytes;     /* writes are multiples of it, at multiples of it (a power of two, <= 32) */
-    uint32_t store_erase_bytes;     /* ek_port_store_begin() erases whole blocks of at most so many bytes; 0 for RAM */
+    uint32_t store_erase_bytes;     /* ek_port_store_begin() erases whole blocks, none of them larger, and none across a
+                                     * multiple of it in memory (a power of two); 0 for RAM */
 } ek_board;
 
 extern const ek_board ek_port_board;

@@ -36,17 +36,23 @@ static uint32_t padded(uint32_t bytes)
     return (bytes + unit - 1) / unit * unit;
 }
 
-/* Erasing takes whole blocks, so what shares one with the new blob is gone as well. No two blobs may lie in one place:
- * a model that was opened must not change. */
-static void forget_neighbours(ek_agent *agent, uint32_t offset, uint32_t bytes)
+/* The block of the store's memory that a byte lies in. Blocks lie at multiples of their size, the store may begin
+ * within one. */
+static uint64_t block_of(uint32_t offset)
 {
     const uint32_t block = ek_port_board.store_erase_bytes ? ek_port_board.store_erase_bytes : EK_ALIGN;
-    const uint64_t first = offset / block, end = ((uint64_t)offset + padded(bytes) + block - 1) / block;
+    return ((uint64_t)(uintptr_t)ek_port_board.store + offset) / block;
+}
+
+/* Erasing takes whole blocks, so what shares one with the new blob is gone as well. No two blobs may lie in one place:
+ * a model that was opened must not change. No blob is empty. */
+static void forget_neighbours(ek_agent *agent, uint32_t offset, uint32_t bytes)
+{
+    const uint64_t first = block_of(offset), last = block_of(offset + padded(bytes) - 1);
     for (uint32_t kind = 0; kind < EK_BLOBS; kind++) {
         const ek_blob *blob = &agent->blobs[kind];
-        const uint64_t blob_first = blob->offset / block;
-        const uint64_t blob_end = ((uint64_t)blob->offset + padded(blob->bytes) + block - 1) / block;
-        if (blob->state != EK_BLOB_EMPTY && blob_first < end && first < blob_end) {
+        if (blob->state != EK_BLOB_EMPTY && block_of(blob->offset) <= last &&
+            first <= block_of(blob->offset + padded(blob->bytes) - 1)) {
             forget(agent, kind);
         }
     }

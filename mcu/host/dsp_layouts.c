@@ -3,18 +3,11 @@
  * A stream is taken apart into the layout of the portable kernel, which then does the work. What the compiler promises
  * about the stream (op_conv.h, op_depthwise.h) makes that the same to the last bit. The checks are those of src/dsp.
  */
-#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "dsp/dsp.h"
-#include "edgekit/op_depthwise.h"
+#include "dsp/streams.h"
 #include "operators.h"
-
-#define GROUP 4        /* channels that lie together */
-#define STARTS 4       /* words of a group before its weights */
-#define SCALINGS 12    /* and after them */
-#define PLANE_WORDS 10 /* of a channel of EK_DEPTHWISE_PLANES */
 
 /* What the portable kernels take as data. */
 typedef struct {
@@ -56,14 +49,9 @@ static int64_t conv_taps(const ek_conv *conv)
     return (int64_t)conv->k_h * conv->k_w * conv->in_c;
 }
 
-static int64_t conv_group_words(const ek_conv *conv)
-{
-    return STARTS + (conv_taps(conv) + 3) / 4 * GROUP + SCALINGS;
-}
-
 static int8_t tile_weight(const int32_t *group, int32_t lane, bool fused, int32_t k)
 {
-    const int32_t both = half_of(group[STARTS + (k >> 2) * GROUP + (k & 1) * 2 + (lane >> 1)], (k >> 1) & 1);
+    const int32_t both = half_of(group[EK_STARTS + (k >> 2) * EK_GROUP + (k & 1) * 2 + (lane >> 1)], (k >> 1) & 1);
     const int32_t first = (int8_t)both;
     if (lane % 2 == 0) {
         return (int8_t)first;
@@ -87,16 +75,16 @@ static void run_conv(const void *record, uint8_t *arena, const uint8_t *data)
         return;
     }
     const bool fused = conv->layout == EK_CONV_TILES;
-    const int32_t taps = (int32_t)conv_taps(conv), group_words = (int32_t)conv_group_words(conv);
+    const int32_t taps = (int32_t)conv_taps(conv), group_words = ek_conv_group_words(conv);
     unpacked to = make_unpacked(conv->out_c, (int64_t)conv->out_c * taps);
     for (int32_t c = 0; c < conv->out_c; c++) {
-        const int32_t *group = words_at(data, conv->weights) + c / GROUP * group_words;
-        const int32_t lane = c % GROUP;
+        const int32_t *group = words_at(data, conv->weights) + c / EK_GROUP * group_words;
+        const int32_t lane = c % EK_GROUP;
         for (int32_t k = 0; k < taps; k++) {
             to.weights[c * taps + k] = tile_weight(group, lane, fused, k);
         }
         to.bias[c] = tile_bias(group, lane, fused);
-        set_scaling(&to, c, ek_scaling_at(group + group_words - SCALINGS + 3 * lane));
+        set_scaling(&to, c, ek_group_scaling(group, group_words, lane));
     }
     ek_conv plain = *conv;
     plain.layout = EK_CONV_OHWI;
@@ -105,79 +93,38 @@ static void run_conv(const void *record, uint8_t *arena, const uint8_t *data)
     free(to.bias);
 }
 
-static bool conv_stream_ok(const ek_conv *conv, const ek_limits *limits)
-{
-    const int64_t words = conv_group_words(conv), groups = ((int64_t)conv->out_c + GROUP - 1) / GROUP;
-    if (conv_taps(conv) > EK_MAX_TAPS || conv->groups != 1 ||
-        !ek_between(conv->rounding, EK_ROUND_TWICE, EK_ROUND_ONCE) ||
-        !ek_words_in_data(limits, conv->weights, groups * words)) {
-        return false;
-    }
-    for (int32_t c = 0; c < conv->out_c; c++) {
-        const int32_t *end = words_at(limits->data, conv->weights) + (c / GROUP + 1) * words;
-        if (!ek_scaling_ok(ek_scaling_at(end - SCALINGS + c % GROUP * 3))) {
-            return false;
-        }
-    }
-    return true;
-}
-
 static ek_status check_conv(const void *record, const ek_limits *limits)
 {
     const ek_conv *conv = record;
-    if (conv->layout != EK_CONV_TILES && conv->layout != EK_CONV_TILES_PLAIN) {
-        return ek_conv_portable.check(record, limits);
-    }
-    const ek_window window = ek_window_of(conv, offsetof(ek_conv, in_h));
-    if (!ek_window_ok(limits, &window, conv->input, conv->output) || !conv_stream_ok(conv, limits) ||
-        !ek_output_ok(conv->input_zp, conv->output_zp, conv->act_min, conv->act_max)) {
-        return EK_BAD_OPERATOR;
-    }
-    const int64_t scratch = (conv_taps(conv) + 3) / 4 * (conv->in_c % 4 == 0 ? 16 : 20);
-    return ek_scratch_ok(limits, conv->scratch, conv->scratch_bytes, scratch) ? EK_OK : EK_BAD_OPERATOR;
+    return ek_conv_in_tiles(conv) ? ek_conv_tiles_check(conv, limits) : ek_conv_portable.check(record, limits);
 }
 
 const ek_operator ek_conv_host = {EK_OP_CONV, sizeof(ek_conv), check_conv, run_conv};
 
 /* EK_DEPTHWISE_PLANES and EK_DEPTHWISE_TAPS. */
 
-static int64_t tap_words(const ek_depthwise *dw)
-{
-    return STARTS + ((int64_t)dw->k_h * dw->k_w + 1) / 2 * GROUP + SCALINGS;
-}
-
-static ek_scaling plane_scaling(const int32_t *channel)
-{
-    return (ek_scaling){channel[8], channel[9], channel[7]};
-}
-
-static ek_scaling tap_scaling(const int32_t *stream, int64_t words, int32_t channel)
-{
-    return ek_scaling_at(stream + (channel / GROUP + 1) * words - SCALINGS + channel % GROUP * 3);
-}
-
 static void unpack_plane(const int32_t *stream, int32_t channel, int32_t channels, unpacked *to)
 {
-    const int32_t *words = stream + channel * PLANE_WORDS;
+    const int32_t *words = stream + channel * EK_PLANE_WORDS;
     for (int32_t kx = 0; kx < 3; kx++) {
         to->weights[(0 + kx) * channels + channel] = (int8_t)half_of(words[2 * kx], 0);
         to->weights[(3 + kx) * channels + channel] = (int8_t)half_of(words[2 * kx], 1);
         to->weights[(6 + kx) * channels + channel] = (int8_t)half_of(words[2 * kx + 1], 1);
     }
     to->bias[channel] = words[6];
-    set_scaling(to, channel, plane_scaling(words));
+    set_scaling(to, channel, ek_plane_scaling(words));
 }
 
 static void unpack_taps(const ek_depthwise *dw, const int32_t *stream, int32_t channel, unpacked *to)
 {
-    const int32_t words = (int32_t)tap_words(dw);
-    const int32_t *group = stream + channel / GROUP * words;
+    const int32_t words = ek_tap_words(dw);
+    const int32_t *group = stream + channel / EK_GROUP * words;
     for (int32_t k = 0; k < dw->k_h * dw->k_w; k++) {
-        const int32_t word = group[STARTS + k / 2 * GROUP + channel % GROUP];
+        const int32_t word = group[EK_STARTS + k / 2 * EK_GROUP + channel % EK_GROUP];
         to->weights[k * dw->out_c + channel] = (int8_t)half_of(word, k % 2);
     }
-    to->bias[channel] = group[channel % GROUP];
-    set_scaling(to, channel, tap_scaling(stream, words, channel));
+    to->bias[channel] = group[channel % EK_GROUP];
+    set_scaling(to, channel, ek_group_scaling(stream, words, channel));
 }
 
 static void run_depthwise(const void *record, uint8_t *arena, const uint8_t *data)
@@ -203,52 +150,11 @@ static void run_depthwise(const void *record, uint8_t *arena, const uint8_t *dat
     free(to.bias);
 }
 
-static bool planes_ok(const ek_depthwise *dw, const ek_limits *limits)
-{
-    const bool shape = dw->k_h == 3 && dw->k_w == 3 && dw->stride_h == 1 && dw->stride_w == 1 && dw->dilation_h == 1 &&
-                       dw->dilation_w == 1 && dw->pad_top <= 2 && dw->pad_left <= 2 && dw->order == EK_ORDER_CHANNELS;
-    const bool in_place = dw->input != dw->output || (dw->in_h == dw->out_h && dw->in_w == dw->out_w);
-    if (!shape || !in_place || !ek_words_in_data(limits, dw->weights, (int64_t)dw->out_c * PLANE_WORDS) ||
-        !ek_scratch_ok(limits, dw->scratch, dw->scratch_bytes, ((int64_t)dw->out_w + 2) * 8 * GROUP)) {
-        return false;
-    }
-    for (int32_t c = 0; c < dw->out_c; c++) {
-        if (!ek_scaling_ok(plane_scaling(words_at(limits->data, dw->weights) + c * PLANE_WORDS))) {
-            return false;
-        }
-    }
-    return true;
-}
-
-static bool taps_ok(const ek_depthwise *dw, const ek_limits *limits)
-{
-    const int64_t words = tap_words(dw), taps = (int64_t)dw->k_h * dw->k_w;
-    if (taps > EK_MAX_TAPS || dw->order != EK_ORDER_ROWS ||
-        !ek_words_in_data(limits, dw->weights, dw->out_c / GROUP * words) ||
-        !ek_scratch_ok(limits, dw->scratch, dw->scratch_bytes, (taps + 1) / 2 * 8 + dw->out_c)) {
-        return false;
-    }
-    for (int32_t c = 0; c < dw->out_c; c++) {
-        if (!ek_scaling_ok(tap_scaling(words_at(limits->data, dw->weights), words, c))) {
-            return false;
-        }
-    }
-    return true;
-}
-
 static ek_status check_depthwise(const void *record, const ek_limits *limits)
 {
     const ek_depthwise *dw = record;
-    if (dw->layout != EK_DEPTHWISE_PLANES && dw->layout != EK_DEPTHWISE_TAPS) {
-        return ek_depthwise_portable.check(record, limits);
-    }
-    const ek_window window = ek_window_of(dw, offsetof(ek_depthwise, in_h));
-    if (!ek_window_ok(limits, &window, dw->input, dw->output) || dw->depth_multiplier != 1 || dw->in_c != dw->out_c ||
-        dw->out_c % GROUP != 0 || !ek_output_ok(dw->input_zp, dw->output_zp, dw->act_min, dw->act_max)) {
-        return EK_BAD_OPERATOR;
-    }
-    const bool good = dw->layout == EK_DEPTHWISE_PLANES ? planes_ok(dw, limits) : taps_ok(dw, limits);
-    return good ? EK_OK : EK_BAD_OPERATOR;
+    return ek_depthwise_in_stream(dw) ? ek_depthwise_stream_check(dw, limits)
+                                      : ek_depthwise_portable.check(record, limits);
 }
 
 const ek_operator ek_depthwise_host = {EK_OP_DEPTHWISE, sizeof(ek_depthwise), check_depthwise, run_depthwise};

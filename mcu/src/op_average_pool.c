@@ -7,8 +7,8 @@ static inline int32_t mean(int32_t sum, int32_t count)
     return (sum > 0 ? sum + count / 2 : sum - count / 2) / count;
 }
 
-/* `channels` (at most EK_POOL_BLOCK) of one output position; `first` is the first of them. */
-static void average(const ek_pool *r, const ek_pool_window *w, const int8_t *first, int32_t channels, int8_t *output)
+static inline void average(const ek_pool *r, const ek_pool_window *w, const int8_t *first, int32_t channels,
+                           int8_t *output)
 {
     int32_t sums[EK_POOL_BLOCK] = {0};
     for (int32_t y = 0; y < w->rows; y++) {
@@ -27,21 +27,7 @@ static void average(const ek_pool *r, const ek_pool_window *w, const int8_t *fir
 static void run(const void *record, uint8_t *arena, const uint8_t *data)
 {
     (void)data;
-    const ek_pool *r = record;
-    const int8_t *input = (const int8_t *)(arena + r->input);
-    int8_t *output = (int8_t *)(arena + r->output);
-    for (int32_t y = 0; y < r->out_h; y++) {
-        for (int32_t x = 0; x < r->out_w; x++, output += r->channels) {
-            const ek_pool_window window = ek_pool_at(r, input, y, x);
-            int32_t c = 0;
-            for (; c + EK_POOL_BLOCK <= r->channels; c += EK_POOL_BLOCK) {
-                average(r, &window, window.first + c, EK_POOL_BLOCK, output + c);
-            }
-            if (c < r->channels) {
-                average(r, &window, window.first + c, r->channels - c, output + c);
-            }
-        }
-    }
+    ek_pool_run(record, arena, average);
 }
 
 const ek_operator ek_average_pool_portable = {EK_OP_AVERAGE_POOL, sizeof(ek_pool), ek_pool_check, run};

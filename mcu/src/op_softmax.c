@@ -6,9 +6,14 @@
 static ek_status check(const void *record, const ek_limits *limits)
 {
     const ek_softmax *r = record;
-    if (r->rows < 1 || !ek_between(r->depth, 1, EK_SOFTMAX_MOST) ||
-        !ek_in_arena(limits, r->input, (int64_t)r->rows * r->depth) ||
-        !ek_in_arena(limits, r->output, (int64_t)r->rows * r->depth) || !ek_words_in_data(limits, r->table, 256)) {
+    const int64_t bytes = (int64_t)r->rows * r->depth;
+    if (r->rows < 1 || !ek_between(r->depth, 1, EK_SOFTMAX_MOST) || !ek_in_arena(limits, r->input, bytes) ||
+        !ek_in_arena(limits, r->output, bytes) || !ek_words_in_data(limits, r->table, 256)) {
+        return EK_BAD_OPERATOR;
+    }
+    /* An output over inputs still to be read could put a value there that is above the greatest, and the table has
+     * nothing for a negative difference. */
+    if (r->output > r->input && !ek_disjoint(r->input, bytes, r->output, bytes)) {
         return EK_BAD_OPERATOR;
     }
     const int32_t *table = (const int32_t *)(const void *)(limits->data + r->table);

@@ -43,4 +43,27 @@ static inline ek_pool_window ek_pool_at(const ek_pool *r, const int8_t *input, i
     };
 }
 
+/* One output position's `channels` (at most EK_POOL_BLOCK) channels; `first` is the first of them. */
+typedef void ek_pooler(const ek_pool *r, const ek_pool_window *w, const int8_t *first, int32_t channels,
+                       int8_t *output);
+
+/* Inlined, so that `pool` is compiled once for whole blocks, with their constant length. */
+static inline __attribute__((always_inline)) void ek_pool_run(const ek_pool *r, uint8_t *arena, ek_pooler *pool)
+{
+    const int8_t *input = (const int8_t *)(arena + r->input);
+    int8_t *output = (int8_t *)(arena + r->output);
+    for (int32_t y = 0; y < r->out_h; y++) {
+        for (int32_t x = 0; x < r->out_w; x++, output += r->channels) {
+            const ek_pool_window window = ek_pool_at(r, input, y, x);
+            int32_t c = 0;
+            for (; c + EK_POOL_BLOCK <= r->channels; c += EK_POOL_BLOCK) {
+                pool(r, &window, window.first + c, EK_POOL_BLOCK, output + c);
+            }
+            if (c < r->channels) {
+                pool(r, &window, window.first + c, r->channels - c, output + c);
+            }
+        }
+    }
+}
+
 #endif

@@ -41,7 +41,9 @@ static ek_status check_file(const uint8_t *file, uint32_t bytes)
 static ek_status check_tables(const ek_header *header)
 {
     const uint64_t tensors = (uint64_t)header->inputs + header->outputs;
-    const bool inside = tensors <= header->file_bytes &&
+    /* Offsets in records are int32, and operators multiply sides in int32. */
+    const bool inside = header->arena_bytes <= INT32_MAX && header->data_bytes <= INT32_MAX &&
+                        tensors <= header->file_bytes &&
                         table_inside(header, header->tensors_offset, (uint32_t)tensors, sizeof(ek_tensor)) &&
                         table_inside(header, header->operators_offset, header->operators, sizeof(uint32_t)) &&
                         ek_inside(header->data_offset, header->data_bytes, header->file_bytes) &&

@@ -46,6 +46,7 @@ static inline void *exact_memory(size_t bytes)
     return memory;
 }
 
+int test_edges(void);
 int test_fuzz(const char *path, uint32_t seed, uint32_t cases);
 int test_geometry(uint32_t seed, uint32_t cases);
 

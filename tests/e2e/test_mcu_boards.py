@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import signal
+import struct
 import subprocess
 import sys
 import time
@@ -118,6 +120,28 @@ def test_an_image_lies_in_the_memory_of_its_board_and_uses_no_libc(board: Board,
     assert not {"malloc", "_sbrk", "printf", "__libc_init_array", "_exit"} & set(symbols)
 
 
+@pytest.mark.parametrize("board", [b for b in boards.shipped() if b.store_is_flash], ids=lambda board: board.name)
+def test_a_store_in_flash_is_whole_erase_blocks(board: Board, builder: ModuleType) -> None:
+    """The agent and the host take it that blocks lie at multiples of their size, from the store's first byte on."""
+    image = find_image(board.name)
+    elf, facts = str(image.file("elf")), image.manifest
+    lines = subprocess.run([builder.tool("nm"), elf], capture_output=True, text=True, check=True).stdout.splitlines()
+    at = {words[2]: int(words[0], 16) for words in map(str.split, lines) if len(words) == 3}
+    start = at["ek_ld_vectors"] - (256 if board.name == "rp2040" else 0)  # of the image; ek_board is 15 words
+    words = struct.unpack_from("<15I", image.file("bin").read_bytes(), at["ek_port_board"] - start)
+    assert words[10:13] == (facts.store_address, facts.store_bytes, 1)
+    write, erase = words[13:]
+    assert 32 % write == 0 and erase >= 4096 and erase & (erase - 1) == 0
+    assert facts.store_address % erase == facts.store_bytes % erase == 0
+
+
+def test_no_image_has_vector_instructions(builder: ModuleType) -> None:
+    """The kernels' own tests do not cover what a compiler makes of them for the M55 (board_table.py)."""
+    elf = str(find_image("virtual_cortex_m55").file("elf"))
+    code = subprocess.run([builder.tool("objdump"), "-d", elf], capture_output=True, text=True, check=True).stdout
+    assert "smlad" in code and re.search(r"\bq[0-7]\b", code) is None
+
+
 def test_the_picos_image_begins_with_a_sealed_second_stage_and_then_the_vectors(builder: ModuleType) -> None:
     import board_images
 
@@ -141,6 +165,39 @@ def test_an_image_that_is_up_to_date_is_not_built_again(builder: ModuleType) -> 
     made, done = builder.build(builder.find("virtual-cortex-m7"), images_dir())
     assert not done and made == images_dir() / "virtual_cortex_m7"
     assert time.monotonic() - began < 5
+
+
+def test_a_copy_of_the_checkout_elsewhere_gives_the_same_bytes(tmp_path: Path) -> None:
+    copy, name = tmp_path / "a copy", "rp2040"
+    shutil.copytree(CHECKOUT / "mcu", copy / "mcu", ignore=shutil.ignore_patterns("build", "__pycache__"))
+    (copy / "edgekit").mkdir()
+    shutil.copy(CHECKOUT / "edgekit/version.py", copy / "edgekit")
+    command = [sys.executable, str(copy / "mcu/build_boards.py"), "--board", name]
+    made = Path(subprocess.run(command, capture_output=True, text=True, timeout=200, check=True).stdout.strip())
+    assert made == copy / "mcu/build" / name
+    for file in sorted(path.name for path in made.iterdir()):
+        content = (made / file).read_bytes()
+        assert content == (images_dir() / name / file).read_bytes(), file
+        assert str(tmp_path).encode() not in content and str(CHECKOUT).encode() not in content, file
+
+
+def test_without_the_cross_compiler_the_build_says_what_to_install(tmp_path: Path) -> None:
+    command = [sys.executable, str(CHECKOUT / "mcu/build_boards.py"), "--all", "--out", str(tmp_path / "out")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, env={"PATH": str(tmp_path)})
+    assert done.returncode == 1 and done.stdout == "" and not (tmp_path / "out").exists()
+    assert "arm-none-eabi-gcc is not installed" in done.stderr and "apt install gcc-arm-none-eabi" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_without_the_headers_of_newlib_the_build_says_what_to_install(tmp_path: Path) -> None:
+    """The compiler is its own package, so it may be there without them."""
+    gcc = tmp_path / "arm-none-eabi-gcc"
+    said = "agent.c:3:10: fatal error: string.h: No such file or directory"
+    gcc.write_text(f'#!/bin/sh\ncase "$*" in *--version*) echo gcc 12;; *) echo "{said}" >&2; exit 1;; esac\n')
+    gcc.chmod(0o755)
+    command = [sys.executable, str(CHECKOUT / "mcu/build_boards.py"), "--board", "rp2040", "--out", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, env={"PATH": f"{tmp_path}:/bin"})
+    assert done.returncode == 1 and "libnewlib-arm-none-eabi" in done.stderr
 
 
 # -- the virtual boards ------------------------------------------------------------------------------------------------

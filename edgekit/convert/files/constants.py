@@ -29,7 +29,9 @@ def constants(format_name: str, path: Path) -> Iterator[tuple[str, Array]]:
 
 
 def precision_of(format_name: str, path: Path) -> str:
-    """``fp16`` if most bytes of the file's floating-point constants are float16, else ``fp32``."""
+    """``fp16`` if most bytes of the file's floating-point constants are float16, else ``fp32``; ``int8`` of an .ekm."""
+    if format_name == "mcu":
+        return "int8"
     total = half = 0
     try:
         for _, value in constants(format_name, path):

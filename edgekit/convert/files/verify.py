@@ -7,6 +7,7 @@ from pathlib import Path
 
 from edgekit.convert.files.pte import Pte
 from edgekit.convert.files.tflite import Tflite
+from edgekit.convert.mcu.unpack import unpack
 
 
 def verify(format_name: str, path: Path) -> None:
@@ -14,6 +15,7 @@ def verify(format_name: str, path: Path) -> None:
 
     Raises:
         RuntimeCrashError: the file is cut off, contradicts itself, or is of another format.
+        ModelError: likewise, of a microcontroller's file.
     """
     if format_name in _VERIFIERS:
         _VERIFIERS[format_name](path)
@@ -29,4 +31,8 @@ def _litert(path: Path) -> None:
     _ = (file.operators, file.weight_bytes())
 
 
-_VERIFIERS: dict[str, Callable[[Path], None]] = {"executorch": _executorch, "litert": _litert}
+def _mcu(path: Path) -> None:
+    unpack(path.read_bytes(), str(path))
+
+
+_VERIFIERS: dict[str, Callable[[Path], None]] = {"executorch": _executorch, "litert": _litert, "mcu": _mcu}

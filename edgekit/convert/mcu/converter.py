@@ -6,6 +6,9 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
+
+from edgekit.convert import placement
 from edgekit.convert.backend import Conversion
 from edgekit.convert.mcu.compile import compile_file
 from edgekit.convert.mcu.exact import INT8_SUFFIX
@@ -38,9 +41,4 @@ class Converter:
         require_integers(made)
         compiled = compile_file(int8_model, dsp=True, name=path.stem, float_outside=True)
         path.write_bytes(compiled.ekm)
-        return Conversion(
-            operators=len(compiled.program.steps),
-            weight_bytes=compiled.data_bytes,
-            placement_note=f"every operator runs on the CPU; the arena takes {compiled.plan.arena_bytes:,} bytes",
-            warnings=made.warnings,
-        )
+        return msgspec.structs.replace(placement.read("mcu", path), warnings=made.warnings)

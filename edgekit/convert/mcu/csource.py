@@ -75,7 +75,9 @@ def _header(program: Program, plan: Plan, name: str) -> str:
     big = name.upper()
     lines = [
         f"/* {_comment(program.name)}, compiled by edgekit.",
-        f" * sha256 of the source model: {program.source_sha256 or 'unknown'} */",
+        f" * sha256 of the source model: {program.source_sha256 or 'unknown'}",
+        *_how_to_build(program, name),
+        " */",
         f"#ifndef {big}_H",
         f"#define {big}_H",
         "",
@@ -94,8 +96,8 @@ def _header(program: Program, plan: Plan, name: str) -> str:
         " * OFFSET (inputs don't survive a run), and for an output that is to be read there. */",
         f"void {name}_run_in(uint8_t *arena, {_parameters(program)});",
         "",
+        f"/* The same in a static arena. Not reentrant. Define {big}_CALLERS_ARENA to be without it. */",
         f"#ifndef {big}_CALLERS_ARENA",
-        "/* The same in a static arena. Not reentrant. */",
         f"void {name}_run({_parameters(program)});",
         "#endif",
         "",
@@ -108,6 +110,28 @@ def _header(program: Program, plan: Plan, name: str) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _how_to_build(program: Program, name: str) -> list[str]:
+    """Which files and flags, as lines of a comment: no ``*.c`` after a slash, that would begin another."""
+    if program.dsp:
+        cores = [
+            " *   every .c and .S in mcu/src/dsp, and -D EK_DSP for all files: the weights are for cores with the DSP",
+            " *     extension (Cortex-M4, M7, M33, M55)",
+        ]
+    else:
+        cores = [
+            " *   (cores with the DSP extension, Cortex-M4, M7, M33 and M55, run it faster if it is compiled for one,",
+            " *     with --board)",
+        ]
+    return [
+        " *",
+        " * To build, with mcu as it is in edgekit's checkout (edgekit/_mcu where it is installed):",
+        f" *   {name}.c and every .c in mcu/src, with -std=c11 -O3 -I mcu/include -I mcu/src",
+        *cores,
+        " *   -ffunction-sections -fdata-sections -Wl,--gc-sections, to leave out the operators that no model uses.",
+        " * Of the C library memcpy and memset are needed. Nothing is allocated; about 1 KB of stack is used.",
+    ]
+
+
 def _endpoints(program: Program) -> Iterator[tuple[str, str, Endpoint]]:
     """(INPUT_0, input_0, endpoint) and so on."""
     for kind, ends in (("input", program.inputs), ("output", program.outputs)):
@@ -116,9 +140,11 @@ def _endpoints(program: Program) -> Iterator[tuple[str, str, Endpoint]]:
 
 
 def _end_macros(big: str, kind: str, end: Endpoint, plan: Plan) -> list[str]:
+    notes = ["float32 in the source model"] if end.float_outside else []
+    if end.axes and end.axes != tuple(range(len(end.axes))):
+        notes.append(f"its axes are the source model's {', '.join(map(str, end.axes))}")
     return [
-        f"/* {_comment(end.name)}: real = SCALE * (stored - ZERO_POINT)"
-        f"{'; float32 in the source model' if end.float_outside else ''} */",
+        f"/* {'; '.join([_comment(end.name) + ': real = SCALE * (stored - ZERO_POINT)', *notes])} */",
         f"#define {big}_{kind}_BYTES {_end_bytes(end)}",
         f"#define {big}_{kind}_DIMS {{{', '.join(map(str, end.shape)) or '1'}}}",
         f"#define {big}_{kind}_OFFSET {plan.offsets[end.buffer]}",
@@ -155,8 +181,7 @@ def _code(program: Program, plan: Plan, name: str) -> str:
     data = "(const uint8_t *)&data" if constants.lines else "NULL"
     lines = [
         f"/* {_comment(program.name)}, compiled by edgekit.",
-        " * Compile with -I mcu/include -I mcu/src and link with all of mcu/src; on cores with the DSP extension add",
-        f" * -D EK_DSP and mcu/src/dsp. Weights are for {'the DSP' if program.dsp else 'portable'} kernels. */",
+        f" * {name}.h tells how to build it. Weights are for {'the DSP' if program.dsp else 'portable'} kernels. */",
         f'#include "{name}.h"',
         "",
         "#include <stddef.h>",

@@ -1,4 +1,5 @@
-"""An int8 .tflite made elsewhere, compiled for a board and held against LiteRT's reference kernels. No torch."""
+"""Packing for the board at hand: an int8 .tflite made elsewhere, held against LiteRT's reference kernels; and a model
+from PyTorch for a core without the DSP extension. No torch."""
 
 from __future__ import annotations
 
@@ -10,7 +11,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from edgekit.convert import entries
+from edgekit.convert import entries, sources
 from edgekit.convert.cache import Cache, key_of
 from edgekit.convert.mcu import exact
 from edgekit.convert.mcu.compile import compile_file
@@ -24,7 +25,7 @@ from edgekit.records import Artifact, Parity, TensorSpec
 from edgekit.version import __version__
 
 _TIMEOUT_S = 1800.0
-# Raised when the same file would be packed otherwise, or other things are kept beside it.
+# Raised when other things are kept beside the packed file.
 _RECIPE = 1
 
 Array = npt.NDArray[Any]
@@ -48,9 +49,14 @@ def compile_foreign(path: Path, cache: Cache, golden: GoldenRequest, *, dsp: boo
         UsageError: the golden inputs can't be used.
     """
     source = sha256_of(path)
-    key = key_of("mcu", __version__, _RECIPE, source, path.stem, dsp, golden)
+    made_by = [__version__, _RECIPE, sources.compiler_sha256(), sources.runtime_sha256()]
+    key = key_of("mcu", made_by, source, path.stem, dsp, golden)
+
+    made_now = False
 
     def fill(folder: Path) -> None:
+        nonlocal made_now
+        made_now = True
         compiled = compile_file(path, dsp=dsp, name=path.stem)
         ekm = folder / f"{path.stem}_mcu_int8.ekm"
         ekm.write_bytes(compiled.ekm)
@@ -78,8 +84,26 @@ def compile_foreign(path: Path, cache: Cache, golden: GoldenRequest, *, dsp: boo
     folder = cache.ensure("mcu", key, fill)
     artifact = entries.read(folder / "artifact.json", Artifact)
     assert artifact is not None  # the cache verified the entry's files
-    artifact = msgspec.structs.replace(artifact, path=str(folder / artifact.path))
+    artifact = msgspec.structs.replace(artifact, path=str(folder / artifact.path), cached=not made_now)
     return CompiledFile(artifact, _numbered(folder, "input"), _numbered(folder, "expected"))
+
+
+def for_portable_kernels(artifact: Artifact, cache: Cache) -> Artifact:
+    """A model that came from PyTorch, packed anew for cores without the DSP extension: the same to the last bit.
+
+    Args:
+        artifact: of the backend ``mcu``, with the int8 model that it was packed from beside it.
+        cache: where the new file is kept.
+    """
+    key = key_of("mcu-portable", __version__, sources.compiler_sha256(), artifact.sha256)
+    path = Path(artifact.path)
+
+    def fill(folder: Path) -> None:
+        compiled = compile_file(path.with_suffix(exact.INT8_SUFFIX), dsp=False, name=path.stem, float_outside=True)
+        (folder / path.name).write_bytes(compiled.ekm)
+
+    made = cache.ensure("mcu", key, fill) / path.name
+    return msgspec.structs.replace(artifact, path=str(made), sha256=sha256_of(made), bytes=bytes_of(made))
 
 
 def _numbered(folder: Path, name: str) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
 
 from edgekit.convert.mcu.pack import step_name
@@ -80,7 +80,7 @@ def svg(program: Program, made: Plan, *, budget_bytes: int | None = None) -> str
         *_peak(made, scale),
         *_drawn(boxes, scale),
         *_hatched(shared, scale),
-        *(_label(box, scale, _free(box, shared)) for box in boxes),
+        *(_label(box, _free(box, shared, scale), scale) for box in boxes),
         *_lines(made, scale, budget_bytes),
         *_step_names(made, scale, labels),
         "</svg>",
@@ -93,10 +93,11 @@ def html(program: Program, made: Plan, *, budget_bytes: int | None = None) -> st
     peak = working_set(program, made, made.peak_step) if made.order else None
     title = f"{_text(program.name)}: memory plan"
     style = (
-        "body{font:16px/1.45 system-ui,sans-serif;color:#1b1b1b;background:#fff;margin:1rem;max-width:70rem}"
+        "body{font:16px/1.45 system-ui,sans-serif;color:#1b1b1b;background:#fff;margin:1rem;max-width:70rem;"
+        "overflow-wrap:anywhere}"
         "h1{font-size:1.25rem}h2{font-size:1.1rem}.picture{overflow-x:auto;border:1px solid #ccc}"
         ".picture svg{display:block}"
-        "table{border-collapse:collapse}td,th{padding:.15rem .8rem .15rem 0;text-align:left;overflow-wrap:anywhere}"
+        "table{border-collapse:collapse}td,th{padding:.15rem .8rem .15rem 0;text-align:left}"
         "td+td,th+th{text-align:right;white-space:nowrap}td{vertical-align:top}small{color:#6a6a6a}"
     )
     return (
@@ -244,31 +245,44 @@ def _hatched(shared: Sequence[_Shared], scale: _Scale) -> Iterator[str]:
         )
 
 
-def _free(box: _Box, shared: Sequence[_Shared]) -> tuple[int, int]:
-    """The columns of ``box`` in which nothing lies over it: there its name goes. All of them if there is none."""
-    first, last = box.first, box.last
-    for part in shared:
-        if box is part.one or box is part.other:
-            if part.first <= first:
-                first = max(first, part.last + 1)
-            else:
-                last = min(last, part.first - 1)
-    return (first, last) if first <= last else (box.first, box.last)
+def _free(box: _Box, shared: Sequence[_Shared], scale: _Scale) -> _Box:
+    """The piece of ``box`` with nothing over it that takes the longest name; all of it if none takes any."""
+    over = [part for part in shared if box is part.one or box is part.other]
+    edges = sorted({box.first, box.last + 1, *(p.first for p in over), *(p.last + 1 for p in over)})
+    pieces = [box]
+    for first, end in itertools.combinations(edges, 2):
+        taken = sorted((p.low, p.high) for p in over if p.first < end and first <= p.last)
+        low = box.offset
+        for start, stop in [*taken, (box.offset + box.bytes, box.offset + box.bytes)]:
+            if start > low:
+                pieces.append(replace(box, first=first, last=end - 1, offset=low, bytes=start - low))
+            low = max(low, stop)
+    best = max(pieces[1:], key=lambda piece: _room(piece, scale), default=box)
+    return best if _room(best, scale)[0] else box
 
 
-def _label(box: _Box, scale: _Scale, columns: tuple[int, int]) -> str:
+def _sides(box: _Box, scale: _Scale) -> tuple[float, float]:
+    """Width and height in the picture."""
+    return scale.column * (box.last - box.first + 1), scale.y(box.offset) - scale.y(box.offset + box.bytes)
+
+
+def _room(box: _Box, scale: _Scale) -> tuple[int, float]:
+    """How many characters fit, and the area. Two at least, or none."""
+    width, height = _sides(box, scale)
+    count = int((max(width, height) - 4) / CHAR)
+    return (count if min(width, height) >= 12 and count >= 2 else 0), width * height
+
+
+def _label(box: _Box, free: _Box, scale: _Scale) -> str:
     """The name and size where they fit: across, upwards, or shortened; nothing in a sliver (the tooltip has it)."""
-    width = scale.column * (columns[1] - columns[0] + 1)
-    height = scale.y(box.offset) - scale.y(box.offset + box.bytes)
-    x, y = scale.x(columns[0]) + width / 2, scale.y(box.offset + box.bytes / 2)
-    name = short(box.label)
-    upwards = height > width
-    length, thick = (height, width) if upwards else (width, height)
-    room = int((length - 4) / CHAR)
-    if thick < 12 or room < 2:
+    width, height = _sides(free, scale)
+    x, y = scale.x(free.first) + width / 2, scale.y(free.offset + free.bytes / 2)
+    name, (room, _) = short(box.label), _room(free, scale)
+    cut = "" if box.scratch or room < 4 else f"{name[: room - 1]}…"
+    shown = next((way for way in _ways(name, box.bytes) if len(way) <= room), cut)
+    if not room or not shown:
         return ""
-    shown = next((way for way in _ways(name, box.bytes) if len(way) <= room), f"{name[: room - 1]}…")
-    turn = f' transform="rotate(-90 {x:.1f} {y:.1f})"' if upwards else ""
+    turn = f' transform="rotate(-90 {x:.1f} {y:.1f})"' if height > width else ""
     return (
         f'<text x="{x:.1f}" y="{y:.1f}" dy="0.35em" text-anchor="middle"{turn} {HALO} '
         f'pointer-events="none">{escape(shown)}</text>'

@@ -29,7 +29,7 @@ Table = Callable[[Options, Quantisation, Quantisation], Int8s]
 _single = np.float32
 
 
-def _inputs() -> npt.NDArray[np.int64]:
+def stored_values() -> npt.NDArray[np.int64]:
     """The stored values in the table's order."""
     return np.arange(256).astype(np.uint8).view(np.int8).astype(np.int64)
 
@@ -45,7 +45,7 @@ def _sampled(function: Callable[[Singles], Singles], source: Quantisation, targe
     Raises:
         OverflowError: a value leaves int32, where LiteRT's conversion is undefined.
     """
-    real = _single(source.scale) * (_inputs() - source.zero_point).astype(np.float32)
+    real = _single(source.scale) * (stored_values() - source.zero_point).astype(np.float32)
     with np.errstate(over="ignore", invalid="ignore"):
         scaled = function(real) * (_single(1) / _single(target.scale))
         # In double precision adding the half is exact.
@@ -126,7 +126,7 @@ def relu_0_to_1(options: Options, source: Quantisation, target: Quantisation) ->
 
 def _clamped(source: Quantisation, target: Quantisation, low: float, high: float | None) -> Int8s:
     multiplier, shift = quantize_multiplier(float(_single(source.scale) / _single(target.scale)))
-    values = fixed_point.requantise(_inputs() - source.zero_point, multiplier, shift) + target.zero_point
+    values = fixed_point.requantise(stored_values() - source.zero_point, multiplier, shift) + target.zero_point
     least = max(INT8_MIN, target.zero_point + _steps(low, target))
     greatest = INT8_MAX if high is None else min(INT8_MAX, target.zero_point + _steps(high, target))
     clamped: Int8s = np.minimum(np.maximum(values, least), greatest).astype(np.int8)
@@ -141,7 +141,7 @@ def leaky_relu(options: Options, source: Quantisation, target: Quantisation) -> 
     """x, or alpha * x where x is negative."""
     ratio = _single(source.scale) / _single(target.scale)
     product = _single(source.scale) * _single(options["alpha"]) / _single(target.scale)
-    x = _inputs() - source.zero_point
+    x = stored_values() - source.zero_point
     positive = fixed_point.requantise(x, *quantize_multiplier(float(ratio)))
     negative = fixed_point.requantise(x, *quantize_multiplier(abs(float(product)))) * (-1 if product < 0 else 1)
     return _stored(np.where(x >= 0, positive, negative) + target.zero_point)
@@ -149,7 +149,7 @@ def leaky_relu(options: Options, source: Quantisation, target: Quantisation) -> 
 
 def absolute(options: Options, source: Quantisation, target: Quantisation) -> Int8s:
     """|x|."""
-    magnitude = np.abs(_inputs() - source.zero_point)
+    magnitude = np.abs(stored_values() - source.zero_point)
     if _single(source.scale) != _single(target.scale):
         ratio = float(_single(source.scale) / _single(target.scale))
         magnitude = fixed_point.requantise(magnitude, *quantize_multiplier(ratio))
@@ -164,14 +164,14 @@ def negated(options: Options, source: Quantisation, target: Quantisation) -> Int
     """
     if source != target or source.zero_point:
         raise OverflowError("it negates stored values, so its tensors need one scale and the zero point 0")
-    wrapped: Int8s = (-_inputs()).astype(np.int8)
+    wrapped: Int8s = (-stored_values()).astype(np.int8)
     return wrapped
 
 
 def requantised(options: Options, source: Quantisation, target: Quantisation) -> Int8s:
     """x in another quantisation (QUANTIZE from int8 to int8)."""
     ratio = float(_single(source.scale)) / float(_single(target.scale))
-    values = fixed_point.requantise(_inputs() - source.zero_point, *quantize_multiplier(ratio))
+    values = fixed_point.requantise(stored_values() - source.zero_point, *quantize_multiplier(ratio))
     return _stored(values + target.zero_point)
 
 
@@ -186,7 +186,7 @@ def hard_swish(options: Options, source: Quantisation, target: Quantisation) -> 
     gate, gate_exponent = quantize_multiplier(float(fine / _single(3 / 32768)))
     if output_exponent > 0:
         raise OverflowError("its output's scale is less than 1/128 of its input's")
-    x = (_inputs() - source.zero_point) * 128
+    x = (stored_values() - source.zero_point) * 128
     scaled = fixed_point.high_mul16(x, fixed_point.to_int16(output))
     opened = x
     if gate_exponent > 0:
@@ -207,7 +207,7 @@ def rsqrt(options: Options, source: Quantisation, target: Quantisation) -> Int8s
     root = np.sqrt(_single(source.scale))
     multiplier, shift = quantize_multiplier(1.0 / float(root * _single(target.scale)))
     made = []
-    for value in (_inputs() - source.zero_point).tolist():
+    for value in (stored_values() - source.zero_point).tolist():
         if value <= 0:
             made.append(INT8_MAX)
             continue
@@ -217,6 +217,13 @@ def rsqrt(options: Options, source: Quantisation, target: Quantisation) -> Int8s
     return _stored(np.array(made))
 
 
+def given(options: Options, source: Quantisation, target: Quantisation) -> Int8s:
+    """What several operators together compute (legalise/functions.py)."""
+    table: Int8s = options["table"]
+    return table
+
+
+LOOKUP = "LOOKUP"  # no operator of LiteRT's
 TABLES: dict[str, Table] = {
     "ABS": absolute,
     "ELU": elu,
@@ -225,6 +232,7 @@ TABLES: dict[str, Table] = {
     "HARD_SWISH": hard_swish,
     "LEAKY_RELU": leaky_relu,
     "LOGISTIC": logistic,
+    LOOKUP: given,
     "NEG": negated,
     "QUANTIZE": requantised,
     "RELU": relu,

@@ -8,7 +8,8 @@ from edgekit.device.mcu import boards, ports
 from edgekit.device.mcu.agent import Agent, connect
 from edgekit.device.mcu.board import BoardDevice, Say
 from edgekit.device.mcu.boards import Board
-from edgekit.device.mcu.virtual import VirtualBoard
+from edgekit.device.mcu.images import find_image
+from edgekit.device.mcu.virtual import VirtualBoard, profile_of
 from edgekit.errors import DeviceError
 
 
@@ -28,6 +29,10 @@ class SerialLine:
             url = ports.choose(self._board, ports.attached()).name
         return connect(url) if self._board is None else connect(url, baud=self._board.baud)
 
+    def failure(self) -> DeviceError | None:
+        """A wire tells nothing."""
+        return None
+
     def close(self) -> None:
         """The port is closed with the connection."""
 
@@ -45,13 +50,15 @@ class VirtualLine:
         """Start the board and connect to it."""
         self.close()
         self._say(f"starting the virtual {self._core}")
-        self._running = VirtualBoard(self._core, preloaded=model)
-        try:
-            return connect(self._running.url)
-        except DeviceError as error:
-            failure = self._running.failure()
-            self.close()
-            raise (failure or error) from error
+        image = find_image(profile_of(self._core))
+        # One that is too large is left to the check of what the board says that it has room for.
+        fits = model is not None and model.stat().st_size <= image.manifest.store_bytes
+        self._running = VirtualBoard(self._core, image, preloaded=model if fits else None)
+        return connect(self._running.url, reconnect_s=0)  # a line to QEMU only breaks with QEMU
+
+    def failure(self) -> DeviceError | None:
+        """What QEMU said when it ended by itself."""
+        return None if self._running is None else self._running.failure()
 
     def close(self) -> None:
         """End it."""

@@ -63,6 +63,9 @@ class Line(Protocol):
     def close(self) -> None:
         """End what :meth:`connect` started besides the connection."""
 
+    def failure(self) -> DeviceError | None:
+        """Why the board ended by itself, where that can be told."""
+
     @property
     def preloads(self) -> bool:
         """Whether :meth:`connect` takes a model."""
@@ -117,10 +120,12 @@ class BoardDevice:
     def run(self, job: Job, *, timeout_s: float | None = None) -> JobResult:
         """Load the model if it is not there, open it anew, and do the job."""
         modes = {"describe": self._describe, "outputs": self._outputs, "measure": self._measure,
-                 "profile": self._profiled}  # fmt: skip
-        if job.mode not in modes or job.engine != ENGINE:
-            raise UsageError(f"{self._spec} does not do {job.mode} with {job.engine}.", where=job.artifact,
-                             next_step="Give an int8 .tflite, an .ekm or a PyTorch model.")  # fmt: skip
+                 "profile": self._profiled, "memory": self._memory}  # fmt: skip
+        if job.engine != ENGINE:
+            raise UsageError(
+                f"{self._spec} runs packed models (.ekm), not files for {job.engine}.", where=job.artifact,
+                next_step="Pack an int8 .tflite first, with edgekit mcu compile; deploy and profile do so themselves.",
+            )  # fmt: skip
         with self._reconnecting():
             return modes[job.mode](job, self._checked(Path(job.artifact), job.artifact_sha256), timeout_s)
 
@@ -136,8 +141,11 @@ class BoardDevice:
         """After the board was lost, or work was broken off, the next call begins with a new connection."""
         try:
             yield
-        except (DeviceError, DeadlineError, KeyboardInterrupt):
+        except (DeviceError, DeadlineError, KeyboardInterrupt) as error:
+            ended = self._line.failure() if isinstance(error, DeviceError) else None
             self.close()
+            if ended is not None:
+                raise ended from error
             raise
 
     def _opened(self, model: Path | None = None) -> Agent:
@@ -225,9 +233,9 @@ class BoardDevice:
         result = msgspec.structs.replace(
             self._blank(agent.identity), counted=self._counted(agent, values, ekm), timed_out=timed_out
         )
-        if agent.identity.counts == "instructions":
+        to_ns = _ns_per_count(agent.identity)
+        if to_ns is None:
             return result
-        to_ns = 1e9 / agent.identity.clock_hz if agent.identity.counts == "cycles" else 1.0
         samples = tuple(max(1, round(value * to_ns)) for value in values)
         return msgspec.structs.replace(
             result, samples_ns=samples, first_ns=samples[0], overhead_ns=round(agent.identity.count(overhead) * to_ns)
@@ -236,23 +244,35 @@ class BoardDevice:
     def _profiled(self, job: Job, ekm: bytes, timeout_s: float | None) -> JobResult:
         agent, packed = self._ready(job, ekm)
         self._load_inputs(agent, job, packed, ekm)
-        runs = [agent.profile() for _ in range(1 if agent.identity.counts == "instructions" else job.plan.min_runs)]
+        to_ns, counter = _ns_per_count(agent.identity), _counter(agent.identity)
+        runs = [agent.profile() for _ in range(1 if to_ns is None else job.plan.min_runs)]
         totals = [round(sum(run.values)) for run in runs]
-        clock = agent.identity.clock_hz if agent.identity.counts == "cycles" else None
         ops = []
         for index, operator in enumerate(packed.operators):
             value = median(run.values[index] for run in runs)
-            time_ms = value * 1e3 / clock if clock else None
+            time_ms = None if to_ns is None else value * to_ns / 1e6
             share = value / median(totals) if median(totals) else 0.0
             kind = operator.kernel or str(operator.kind)
             ops.append(OpTime(name=operator.name, type=kind, unit="CPU", p50_ms=time_ms, share=share,
-                              counted=round(value)))  # fmt: skip
-        counter = _counter(agent.identity)
+                              counted=None if counter is None else round(value)))  # fmt: skip
         return msgspec.structs.replace(
             self._blank(agent.identity),
             ops=tuple(ops),
-            samples_ns=tuple(round(total * 1e9 / clock) for total in totals) if clock else (),
+            samples_ns=() if to_ns is None else tuple(round(total * to_ns) for total in totals),
             counted=Counted(counter=counter, per_run=tuple(totals)) if counter else None,
+        )
+
+    def _memory(self, job: Job, ekm: bytes, timeout_s: float | None) -> JobResult:
+        """Of a board that does not tell its stack; others give all their memory with their runs."""
+        agent, _packed = self._ready(job, ekm)
+        memory = agent.memory()
+        return msgspec.structs.replace(
+            self._blank(agent.identity),
+            baseline_rss_bytes=memory.static_bytes,
+            peak_rss_bytes=memory.static_bytes + memory.model_arena_bytes + (memory.stack_bytes or 0),
+            note=f"{agent.identity.board} does not tell its stack: the memory is without it"
+            if memory.stack_bytes is None
+            else None,
         )
 
     def _load_inputs(self, agent: Agent, job: Job, packed: Packed, ekm: bytes) -> None:
@@ -284,11 +304,17 @@ def image_bytes(board: str) -> int | None:
 
 
 def check_fits(packed: Packed, ekm_bytes: int, identity: Identity) -> None:
-    """Refuse a model that the board has no memory for, before anything is sent.
+    """Refuse a model that the board has no memory or kernels for, before anything is sent.
 
     Raises:
         RegressedError: arena or store is too small; the operator that needs the most is named.
+        DeviceError: its weights are laid out for kernels that the board does not have.
     """
+    if packed.dsp and identity.kernels == "portable":
+        raise DeviceError(
+            f"{packed.name} is packed for the DSP kernels; {identity.board} has the portable ones.", where=packed.name,
+            next_step=f"Pack it for this board and deploy the .ekm: edgekit mcu compile MODEL --board {identity.board}",
+        )  # fmt: skip
     if packed.arena_bytes > identity.arena_bytes:
         raise RegressedError(
             f"{packed.name} needs an arena of {packed.arena_bytes:,} bytes; {identity.board} has "
@@ -309,6 +335,13 @@ def _counter(identity: Identity) -> Counter | None:
     return identity.counts if identity.counts in ("cycles", "instructions") else None  # type: ignore[return-value]
 
 
+def _ns_per_count(identity: Identity) -> float | None:
+    """Nanoseconds in one of what the board counts; None if that says nothing of time."""
+    if identity.counts == "instructions":
+        return None
+    return 1e9 / identity.clock_hz if identity.counts == "cycles" else 1.0
+
+
 def _bench(agent: Agent, plan: Plan) -> tuple[list[float], int, bool]:
     """Runs by the plan: the values of each, the raw overhead, and whether the plan's limit ended them too early."""
     if agent.identity.counts == "instructions":
@@ -319,7 +352,7 @@ def _bench(agent: Agent, plan: Plan) -> tuple[list[float], int, bool]:
     warm_up = plan.warmup_min_runs
     while len(values) < plan.min_runs or time.monotonic() - began < plan.min_seconds:
         left = plan.max_seconds - (time.monotonic() - began)
-        if left <= 0:
+        if left <= 0 and values:
             return values, overhead, len(values) < plan.min_runs
         try:
             done = agent.bench(warm_up, _BATCH, limit_s=left)

@@ -11,6 +11,8 @@ from edgekit.device.mcu.boards import Board
 from edgekit.device.mcu.images import Image
 from edgekit.errors import DeviceError, MissingExtraError, UsageError
 
+UF2 = "agent.uf2"  # what the RP2040's own boot loader takes
+
 
 @dataclass(frozen=True)
 class Flashed:
@@ -20,6 +22,17 @@ class Flashed:
     probe: str
     file: str
     bytes: int
+
+
+def check(board: Board) -> None:
+    """What can be known before anybody is asked, or looks for a cable.
+
+    Raises:
+        UsageError: a board that has nothing to flash.
+        MissingExtraError: pyOCD is not installed.
+    """
+    _target(board)
+    _pyocd("core.helpers")
 
 
 def flash(board: Board, image: Image, *, permitted: bool, probe_id: str | None = None) -> Flashed:
@@ -36,9 +49,7 @@ def flash(board: Board, image: Image, *, permitted: bool, probe_id: str | None =
         MissingExtraError: pyOCD is not installed.
         DeviceError: no such probe, a chip that pyOCD does not know, or writing failed.
     """
-    if board.pyocd is None or board.emulated:
-        raise UsageError(f"{board.spec} has nothing to flash.", where=board.spec,
-                         next_step="Virtual boards start with their agent.")  # fmt: skip
+    target = _target(board)
     if image.manifest.board != board.name:
         raise UsageError(f"The image is of {image.manifest.board}, not of {board.name}.", where=board.spec,
                          next_step="Take the board's own image.")  # fmt: skip
@@ -49,8 +60,8 @@ def flash(board: Board, image: Image, *, permitted: bool, probe_id: str | None =
     helpers, programmer = _pyocd("core.helpers"), _pyocd("flash.file_programmer")
     errors = _pyocd("core.exceptions")
     try:
-        probe = _probe(board, helpers, probe_id)
-        with _session(probe, {"target_override": board.pyocd.target}) as session:
+        probe = _probe(board, helpers, probe_id, image)
+        with _session(probe, {"target_override": target}) as session:
             programmer.FileProgrammer(session, chip_erase="sector").program(str(path))
             session.target.reset()
     except errors.TargetSupportError as error:
@@ -61,6 +72,14 @@ def flash(board: Board, image: Image, *, permitted: bool, probe_id: str | None =
             next_step="Check the probe's cable and the board's power, then try again.",
         ) from error  # fmt: skip
     return Flashed(board.name, str(probe.unique_id), path.name, path.stat().st_size)
+
+
+def _target(board: Board) -> str:
+    if board.pyocd is None or board.emulated:
+        why = "virtual boards start with their agent" if board.emulated else "its profile names no chip for pyOCD"
+        raise UsageError(f"{board.spec} has nothing to flash: {why}.", where=board.spec,
+                         next_step="edgekit mcu boards lists the boards.")  # fmt: skip
+    return board.pyocd.target
 
 
 def _pyocd(name: str) -> ModuleType:
@@ -75,7 +94,7 @@ def _session(probe: Any, options: dict[str, Any]) -> Any:
     return _pyocd("core.session").Session(probe, options=options)
 
 
-def _probe(board: Board, helpers: ModuleType, probe_id: str | None) -> Any:
+def _probe(board: Board, helpers: ModuleType, probe_id: str | None, image: Image) -> Any:
     find = helpers.ConnectHelper.get_all_connected_probes
     probes = find(blocking=False, unique_id=probe_id, print_wait_message=False)
     if len(probes) == 1:
@@ -85,10 +104,11 @@ def _probe(board: Board, helpers: ModuleType, probe_id: str | None) -> Any:
         raise DeviceError(f"Several debug probes are attached: {', '.join(ids)}.", where=board.spec, probes=ids,
                           next_step="Name one with --probe.")  # fmt: skip
     what = f"No debug probe {probe_id!r} is attached." if probe_id else "No debug probe is attached."
+    drive = f" Without a probe: hold BOOTSEL while you plug it in, and copy to its drive {image.directory / UF2}."
     raise DeviceError(
         what, where=board.spec, probes=ids,
         next_step="Connect the board's debug USB port (Linux: pyOCD's udev rules must be installed)."
-        + (" The Pico also takes agent.uf2: hold BOOTSEL while you plug it in." if board.name == "rp2040" else ""),
+        + (drive if board.name == "rp2040" else ""),
     )  # fmt: skip
 
 

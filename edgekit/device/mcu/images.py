@@ -101,6 +101,8 @@ def find_image(board: str, directory: Path | None = None) -> Image:
         with (home / MANIFEST).open("rb") as stream:
             raw = stream.read(MAX_MANIFEST_BYTES + 1)
         manifest = msgspec.json.decode(raw[:MAX_MANIFEST_BYTES], type=Manifest)
+    except FileNotFoundError as error:
+        raise _unusable(board, "it was not built", home / MANIFEST) from error
     except (OSError, msgspec.MsgspecError, UnicodeError, RecursionError) as error:
         raise _unusable(board, str(error), home / MANIFEST) from error
     if manifest.board != board:

@@ -10,6 +10,7 @@ from edgekit.errors import DeviceError
 
 SERIAL = "serial:"
 MAX_TEXT = 80
+MAX_PORTS = 8  # named in an error
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,8 @@ def choose(board: Board, ports: Iterable[SerialPort]) -> SerialPort:
     Raises:
         DeviceError: there is none, or several.
     """
-    fitting = [port for port in ports if port.usb_id in board.usb_ids]
+    present = tuple(ports)
+    fitting = [port for port in present if port.usb_id in board.usb_ids]
     if len(fitting) == 1:
         return fitting[0]
     listed = [port.name for port in fitting]
@@ -54,9 +56,13 @@ def choose(board: Board, ports: Iterable[SerialPort]) -> SerialPort:
             ports=listed,
         )  # fmt: skip
     ids = f" (USB {', '.join(board.usb_ids)})" if board.usb_ids else ""
+    others = [port.name for port in present if port.usb_id is not None]
+    also = f"; attached by USB: {', '.join(others[:MAX_PORTS])}" if others else ""
     raise DeviceError(
-        f"No serial port looks like {board.label}{ids}.", where=board.spec, ports=listed,
-        next_step="Check the cable (some only charge), or name the port: serial:/dev/ttyACM0.",
+        f"No serial port looks like {board.label}{ids}{also}.",
+        where=board.spec, ports=listed,
+        next_step="Check the cable (some only charge), or, with an adapter, name the port: "
+        + f"--device {SERIAL}{others[0] if others else '/dev/ttyACM0'}.",
     )  # fmt: skip
 
 

@@ -11,7 +11,8 @@
 
 enum { LINE = 32 };
 
-void ek_caches_on(void) {
+void ek_caches_on(void)
+{
     ek_barrier();
     ICIALLU = 0;
     CSSELR = 0; /* the data cache of level 1 */
@@ -27,7 +28,8 @@ void ek_caches_on(void) {
     ek_barrier();
 }
 
-void ek_cache_forget(const uint8_t *start, uint32_t bytes) {
+void ek_cache_forget(const uint8_t *start, uint32_t bytes)
+{
     ek_barrier();
     const uint32_t end = (uint32_t)(uintptr_t)start + bytes;
     for (uint32_t line = (uint32_t)(uintptr_t)start & ~(uint32_t)(LINE - 1); line < end; line += LINE) {

@@ -22,21 +22,25 @@
 #define SCB_HFSR EK_REG(0xE000ED2Cu)
 #define SCB_CPACR EK_REG(0xE000ED88u)
 
-static inline void ek_barrier(void) {
+static inline void ek_barrier(void)
+{
     __asm volatile("dsb\n isb" ::: "memory");
 }
 
-static inline uint32_t ek_interrupts_off(void) {
+static inline uint32_t ek_interrupts_off(void)
+{
     uint32_t before;
     __asm volatile("mrs %0, primask\n cpsid i" : "=r"(before)::"memory");
     return before;
 }
 
-static inline void ek_interrupts_restore(uint32_t before) {
+static inline void ek_interrupts_restore(uint32_t before)
+{
     __asm volatile("msr primask, %0" ::"r"(before) : "memory");
 }
 
-static inline void ek_interrupt_enable(uint32_t number) {
+static inline void ek_interrupt_enable(uint32_t number)
+{
     NVIC_ICPR(number / 32u) = 1u << (number % 32u);
     NVIC_ISER(number / 32u) = 1u << (number % 32u);
 }
@@ -59,8 +63,8 @@ int main(void);
 void ek_systick(void); /* SysTick's interrupt; a fault unless the board defines it */
 void ek_port_reset(void) __attribute__((noreturn));
 
-/* Told by the fault handler: send with what still works. No interrupt is served any more and the stack may be gone, so
- * it waits for the transmitter by looking at it. Each board defines it. */
+/* Used by ek_port_write() and by the fault handler: send with what still works then. No interrupt is served any more and
+ * the stack may be gone, so it waits for the transmitter by looking at it. Each board defines it. */
 void ek_board_send(uint8_t byte);
 /* Wait until the last byte has left. */
 void ek_board_drain(void);

@@ -7,13 +7,15 @@
 #define DWT_CYCCNT EK_REG(0xE0001004u)
 #define DWT_LAR EK_REG(0xE0001FB0u)
 
-void ek_dwt_start(void) {
+void ek_dwt_start(void)
+{
     DEMCR |= 1u << 24;     /* TRCENA */
     DWT_LAR = 0xC5ACCE55u; /* the Cortex-M7 locks it against software; elsewhere the write does nothing */
     DWT_CYCCNT = 0;
     DWT_CTRL |= 1u;
 }
 
-uint32_t ek_port_counter(void) {
+uint32_t ek_port_counter(void)
+{
     return DWT_CYCCNT;
 }

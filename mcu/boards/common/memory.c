@@ -8,7 +8,8 @@ void *memmove(void *to, const void *from, size_t count);
 void *memset(void *to, int value, size_t count);
 int memcmp(const void *left, const void *right, size_t count);
 
-void *memcpy(void *restrict to, const void *restrict from, size_t count) {
+void *memcpy(void *restrict to, const void *restrict from, size_t count)
+{
     uint8_t *out = to;
     const uint8_t *in = from;
     if ((((uintptr_t)out | (uintptr_t)in) & 3u) == 0) {
@@ -28,7 +29,8 @@ void *memcpy(void *restrict to, const void *restrict from, size_t count) {
     return to;
 }
 
-void *memmove(void *to, const void *from, size_t count) {
+void *memmove(void *to, const void *from, size_t count)
+{
     uint8_t *out = to;
     const uint8_t *in = from;
     if ((uintptr_t)out - (uintptr_t)in >= count) {
@@ -40,7 +42,8 @@ void *memmove(void *to, const void *from, size_t count) {
     return to;
 }
 
-void *memset(void *to, int value, size_t count) {
+void *memset(void *to, int value, size_t count)
+{
     uint8_t *out = to;
     for (; count > 0 && ((uintptr_t)out & 3u) != 0; count--) {
         *out++ = (uint8_t)value;
@@ -55,7 +58,8 @@ void *memset(void *to, int value, size_t count) {
     return to;
 }
 
-int memcmp(const void *left, const void *right, size_t count) {
+int memcmp(const void *left, const void *right, size_t count)
+{
     const uint8_t *a = left, *b = right;
     for (; count > 0; count--, a++, b++) {
         if (*a != *b) {

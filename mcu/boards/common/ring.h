@@ -16,7 +16,8 @@ typedef struct {
     volatile uint8_t bytes[EK_RX_BYTES];
 } ek_ring;
 
-static inline void ek_ring_put(ek_ring *ring, uint8_t byte) {
+static inline void ek_ring_put(ek_ring *ring, uint8_t byte)
+{
     const uint32_t written = ring->written;
     if (written - ring->read >= EK_RX_BYTES) {
         ring->lost++;
@@ -26,7 +27,8 @@ static inline void ek_ring_put(ek_ring *ring, uint8_t byte) {
     ring->written = written + 1;
 }
 
-static inline int ek_ring_get(ek_ring *ring) {
+static inline int ek_ring_get(ek_ring *ring)
+{
     const uint32_t read = ring->read;
     if (ring->written == read) {
         return -1;

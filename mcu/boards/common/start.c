@@ -5,7 +5,8 @@ void ek_start(void) __attribute__((noreturn));
 void ek_fault(void) __attribute__((noreturn, used));
 void ek_fault_report(const uint32_t *frame) __attribute__((noreturn, used));
 
-__attribute__((weak)) void ek_systick(void) {
+__attribute__((weak)) void ek_systick(void)
+{
     ek_fault();
 }
 
@@ -19,7 +20,8 @@ __attribute__((section(".vectors.core"), used)) static const struct {
      ek_systick},
 };
 
-static void copy_and_clear(void) {
+static void copy_and_clear(void)
+{
     const uint32_t *from = (const uint32_t *)(const void *)ek_ld_data_load;
     for (uint32_t *to = (uint32_t *)(void *)ek_ld_data; to < (uint32_t *)(void *)ek_ld_data_end;) {
         *to++ = *from++;
@@ -29,10 +31,11 @@ static void copy_and_clear(void) {
     }
 }
 
-void ek_start(void) {
+void ek_start(void)
+{
     SCB_VTOR = (uint32_t)(uintptr_t)&vectors;
-#if defined(__ARM_FP) || defined(__ARM_FEATURE_MVE)
-    SCB_CPACR |= 0xFu << 20; /* CP10 and CP11: the floating-point unit and the vectors of the M55 */
+#if defined(__ARM_FP)
+    SCB_CPACR |= 0xFu << 20; /* CP10 and CP11: the floating-point unit */
     ek_barrier();
 #endif
 #if !defined(__ARM_ARCH_6M__)
@@ -46,7 +49,8 @@ void ek_start(void) {
     ek_port_reset();
 }
 
-void ek_port_reset(void) {
+void ek_port_reset(void)
+{
     ek_board_drain();
     ek_barrier();
     SCB_AIRCR = 0x05FA0004u; /* key, SYSRESETREQ */
@@ -56,7 +60,8 @@ void ek_port_reset(void) {
 }
 
 /* The stack may be what is broken: the report runs on a fresh one. Armv6-M cannot push through r8, so plain moves. */
-__attribute__((naked)) void ek_fault(void) {
+__attribute__((naked)) void ek_fault(void)
+{
     __asm volatile("cpsid i\n"
                    "mrs r0, msp\n"
                    "ldr r1, =ek_ld_stack_end\n"
@@ -65,13 +70,15 @@ __attribute__((naked)) void ek_fault(void) {
                    "bx r1\n");
 }
 
-static void send_text(const char *text) {
+static void send_text(const char *text)
+{
     while (*text != 0) {
         ek_board_send((uint8_t)*text++);
     }
 }
 
-static void send_hex(const char *name, uint32_t value) {
+static void send_hex(const char *name, uint32_t value)
+{
     send_text(name);
     for (int32_t shift = 28; shift >= 0; shift -= 4) {
         ek_board_send((uint8_t)"0123456789abcdef"[(value >> shift) & 15u]);
@@ -80,7 +87,8 @@ static void send_hex(const char *name, uint32_t value) {
 
 /* Frames end with a zero byte and carry a CRC: a zero closes whatever frame was on its way, the text is no frame, and
  * another zero closes the text. The host sees at most one damaged frame, and then the freshly started agent. */
-void ek_fault_report(const uint32_t *frame) {
+void ek_fault_report(const uint32_t *frame)
+{
     ek_board_send(0);
     send_text("FAULT");
 #if !defined(__ARM_ARCH_6M__)

@@ -2,7 +2,8 @@
  *
  *   edgekit-mcu-agent [--stdio | --pty | --tcp] [--until-eof]
  *
- * --pty prints the name of a pseudo-terminal, --tcp a port of 127.0.0.1 (one peer at a time); then it serves for ever. */
+ * --pty prints the name of a pseudo-terminal, --tcp a port of 127.0.0.1 (one peer at a time); then it serves for ever.
+ */
 #include <stdio.h>
 #include <string.h>
 

@@ -31,7 +31,7 @@
 #endif
 
 static _Alignas(EK_ALIGN) uint8_t arena[ARENA_BYTES];
-static _Alignas(EK_ALIGN) uint8_t store[STORE_BYTES];
+static _Alignas(ERASE_BYTES) uint8_t store[STORE_BYTES];
 
 const ek_board ek_port_board = {
     .board = "host", .core = "host", .clock_hz = 1000000000u, .counts = EK_COUNTS_NANOSECONDS, .counter_mul = 1,

@@ -44,7 +44,8 @@ static ek_ring ring;
 static volatile uint32_t overruns;
 static uint32_t is_sending;
 
-static void uart_interrupt(void) {
+static void uart_interrupt(void)
+{
     if (UART_ERROR != 0) {
         UART_ERROR = 0;
         const uint32_t errors = UART_ERRORSRC;
@@ -61,7 +62,8 @@ __attribute__((section(".vectors.board"), used)) static void (*const vectors[UAR
     [UART_INTERRUPT] = uart_interrupt,
 };
 
-void ek_port_init(void) {
+void ek_port_init(void)
+{
     NVMC_ICACHECNF = 1;
     CLOCK_HFCLKSTARTED = 0;
     CLOCK_HFCLKSTART = 1; /* the crystal: the internal oscillator is too far off for this rate */
@@ -85,33 +87,32 @@ void ek_port_init(void) {
     ek_dwt_start();
 }
 
-int ek_port_getc(void) {
+int ek_port_getc(void)
+{
     return ek_ring_get(&ring);
 }
 
-void ek_board_drain(void) {
+void ek_board_drain(void)
+{
     while (is_sending != 0 && UART_TXDRDY == 0) {
     }
 }
 
-void ek_board_send(uint8_t byte) {
+void ek_board_send(uint8_t byte)
+{
     ek_board_drain();
     UART_TXDRDY = 0;
     UART(0x51Cu) = byte;
     is_sending = 1;
 }
 
-void ek_port_write(const uint8_t *bytes, uint32_t count) {
-    for (uint32_t i = 0; i < count; i++) {
-        ek_board_send(bytes[i]);
-    }
-}
-
-uint32_t ek_port_overruns(void) {
+uint32_t ek_port_overruns(void)
+{
     return overruns + ring.lost;
 }
 
-static uint32_t nvmc_wait(void) {
+static uint32_t nvmc_wait(void)
+{
     for (uint32_t tries = 0; tries < 64000000u; tries++) {
         if ((NVMC_READY & 1u) != 0) {
             return 0;
@@ -120,7 +121,8 @@ static uint32_t nvmc_wait(void) {
     return NO_READY;
 }
 
-uint32_t ek_port_store_begin(uint32_t offset, uint32_t bytes) {
+uint32_t ek_port_store_begin(uint32_t offset, uint32_t bytes)
+{
     uint32_t error = 0;
     for (uint32_t start = offset / PAGE * PAGE; start < offset + bytes && error == 0; start += PAGE) {
         if (ek_is_blank(ek_ld_store + start, PAGE)) {
@@ -136,7 +138,8 @@ uint32_t ek_port_store_begin(uint32_t offset, uint32_t bytes) {
     return error;
 }
 
-uint32_t ek_port_store_write(uint32_t offset, const uint8_t *bytes, uint32_t count) {
+uint32_t ek_port_store_write(uint32_t offset, const uint8_t *bytes, uint32_t count)
+{
     uint32_t error = 0;
     NVMC_CONFIG = 1;
     ek_barrier();

@@ -43,7 +43,8 @@ const ek_board ek_port_board = {
 static ek_ring ring;
 static volatile uint32_t overruns;
 
-static void usart_interrupt(void) {
+static void usart_interrupt(void)
+{
     if ((USART_ISR & (1u << 3)) != 0) {
         USART(0x20u) = 1u << 3;
         overruns++;
@@ -57,7 +58,8 @@ __attribute__((section(".vectors.board"), used)) static void (*const vectors[USA
     [USART_INTERRUPT] = usart_interrupt,
 };
 
-static void clocks_on(void) {
+static void clocks_on(void)
+{
     PWR_CR3 = (PWR_CR3 & ~7u) | 2u; /* supplied by the LDO; only the first write after power-on counts */
     while ((PWR_CSR1 & (1u << 13)) == 0) {
     }
@@ -87,7 +89,8 @@ static void clocks_on(void) {
     }
 }
 
-static void serial_on(void) {
+static void serial_on(void)
+{
     RCC(0xE0u) |= 1u << 3;  /* GPIOD */
     RCC(0xE8u) |= 1u << 18; /* USART3 */
     (void)RCC(0xE8u);
@@ -100,39 +103,39 @@ static void serial_on(void) {
     ek_interrupt_enable(USART_INTERRUPT);
 }
 
-void ek_port_init(void) {
+void ek_port_init(void)
+{
     clocks_on();
     ek_caches_on();
     serial_on();
     ek_dwt_start();
 }
 
-int ek_port_getc(void) {
+int ek_port_getc(void)
+{
     return ek_ring_get(&ring);
 }
 
-void ek_board_send(uint8_t byte) {
+void ek_board_send(uint8_t byte)
+{
     while ((USART_ISR & (1u << 7)) == 0) {
     }
     USART(0x28u) = byte;
 }
 
-void ek_board_drain(void) {
+void ek_board_drain(void)
+{
     while ((USART(0x00u) & 1u) != 0 && (USART_ISR & (1u << 6)) == 0) {
     }
 }
 
-void ek_port_write(const uint8_t *bytes, uint32_t count) {
-    for (uint32_t i = 0; i < count; i++) {
-        ek_board_send(bytes[i]);
-    }
-}
-
-uint32_t ek_port_overruns(void) {
+uint32_t ek_port_overruns(void)
+{
     return overruns + ring.lost;
 }
 
-static uint32_t flash_wait(uint32_t bank) {
+static uint32_t flash_wait(uint32_t bank)
+{
     while ((FLASH_SR(bank) & 5u) != 0) { /* BSY, QW */
     }
     const uint32_t errors = FLASH_SR(bank) & FLASH_ERRORS;
@@ -140,7 +143,8 @@ static uint32_t flash_wait(uint32_t bank) {
     return errors;
 }
 
-static void flash_unlock(uint32_t bank) {
+static void flash_unlock(uint32_t bank)
+{
     if ((FLASH_CR(bank) & 1u) != 0) {
         FLASH_KEYR(bank) = 0x45670123u;
         FLASH_KEYR(bank) = 0xCDEF89ABu;
@@ -148,11 +152,13 @@ static void flash_unlock(uint32_t bank) {
     flash_wait(bank);
 }
 
-static void flash_lock(uint32_t bank) {
+static void flash_lock(uint32_t bank)
+{
     FLASH_CR(bank) = 1u;
 }
 
-uint32_t ek_port_store_begin(uint32_t offset, uint32_t bytes) {
+uint32_t ek_port_store_begin(uint32_t offset, uint32_t bytes)
+{
     uint32_t errors = 0;
     for (uint32_t start = offset / SECTOR * SECTOR; start < offset + bytes && errors == 0; start += SECTOR) {
         const uint32_t sector = start / SECTOR + 1u, bank = sector / 8u; /* the agent is sector 0 */
@@ -170,7 +176,8 @@ uint32_t ek_port_store_begin(uint32_t offset, uint32_t bytes) {
     return errors;
 }
 
-uint32_t ek_port_store_write(uint32_t offset, const uint8_t *bytes, uint32_t count) {
+uint32_t ek_port_store_write(uint32_t offset, const uint8_t *bytes, uint32_t count)
+{
     uint32_t errors = 0;
     for (uint32_t at = 0; at < count && errors == 0; at += WORD) {
         const uint32_t bank = ((offset + at) / SECTOR + 1u) / 8u;

@@ -43,18 +43,21 @@ static uint32_t taken, overruns;
 static volatile uint32_t counter_high; /* bits 24 to 31 of the cycle counter */
 
 /* In place of start.c's empty entry. */
-void ek_systick(void) {
+void ek_systick(void)
+{
     counter_high += 1u << 24;
 }
 
-static void unreset(uint32_t blocks) {
+static void unreset(uint32_t blocks)
+{
     RESETS_SET = blocks;
     RESETS_CLEAR = blocks;
     while ((RESETS_DONE & blocks) != blocks) {
     }
 }
 
-static void clocks_on(void) {
+static void clocks_on(void)
+{
     XOSC(0x0Cu) = 47;                       /* 1 ms until it is stable */
     XOSC(0x00u) = 0xAA0u | (0xFABu << 12);  /* 1 to 15 MHz, on: 12 MHz */
     while ((XOSC(0x04u) & (1u << 31)) == 0) {
@@ -80,7 +83,8 @@ static void clocks_on(void) {
     CLOCKS(0x48u) = 1u << 11; /* clk_peri on, from clk_sys */
 }
 
-static void serial_on(void) {
+static void serial_on(void)
+{
     unreset(DMA_BLOCK | IO_BLOCK | PADS_BLOCK | UART_BLOCK);
     UART(0x24u) = 8; /* 125 MHz / 16 / 921600 = 8 + 31 / 64 */
     UART(0x28u) = 31;
@@ -95,7 +99,8 @@ static void serial_on(void) {
     DMA(0x0Cu) = 1u | (1u << 1) | (1u << 5) | (RING_BITS << 6) | (1u << 10) | (DREQ_UART0_RX << 15) | (1u << 21);
 }
 
-void ek_port_init(void) {
+void ek_port_init(void)
+{
     clocks_on();
     serial_on();
     SYST_RVR = 0xFFFFFFu;
@@ -103,7 +108,8 @@ void ek_port_init(void) {
     SYST_CSR = 7; /* the core's clock, with interrupt, on */
 }
 
-uint32_t ek_port_counter(void) {
+uint32_t ek_port_counter(void)
+{
     uint32_t high, low;
     do {
         high = counter_high;
@@ -112,7 +118,8 @@ uint32_t ek_port_counter(void) {
     return high | low;
 }
 
-int ek_port_getc(void) {
+int ek_port_getc(void)
+{
     if ((UART(0x04u) & 8u) != 0) {
         UART(0x04u) = 8u; /* an overrun of the FIFO */
         overruns++;
@@ -128,24 +135,21 @@ int ek_port_getc(void) {
     return received[taken++ % EK_RX_BYTES];
 }
 
-void ek_board_send(uint8_t byte) {
+void ek_board_send(uint8_t byte)
+{
     while ((UART_FR & (1u << 5)) != 0) {
     }
     UART(0x00u) = byte;
 }
 
-void ek_board_drain(void) {
+void ek_board_drain(void)
+{
     while ((UART_FR & (1u << 3)) != 0) {
     }
 }
 
-void ek_port_write(const uint8_t *bytes, uint32_t count) {
-    for (uint32_t i = 0; i < count; i++) {
-        ek_board_send(bytes[i]);
-    }
-}
-
-uint32_t ek_port_overruns(void) {
+uint32_t ek_port_overruns(void)
+{
     return overruns;
 }
 
@@ -158,7 +162,8 @@ typedef struct {
     void (*flush)(void);
 } rom_flash;
 
-static void *rom_function(char first, char second) {
+static void *rom_function(char first, char second)
+{
     typedef void *(*lookup)(const uint16_t *table, uint32_t code);
     uint32_t rom = 0;
     __asm("" : "+r"(rom)); /* the compiler takes reading so low an address for a slip */
@@ -168,7 +173,8 @@ static void *rom_function(char first, char second) {
                                             (uint32_t)first | ((uint32_t)second << 8));
 }
 
-static rom_flash rom_find(void) {
+static rom_flash rom_find(void)
+{
     rom_flash rom;
     *(void **)&rom.connect = rom_function('I', 'F');
     *(void **)&rom.leave_xip = rom_function('E', 'X');
@@ -181,7 +187,8 @@ static rom_flash rom_find(void) {
 /* Erase one sector if page is NULL, else program one page. In RAM, with interrupts off and everything it needs on the
  * stack. */
 __attribute__((section(".ramcode"), noinline)) static void flash_change(const rom_flash *rom, uint32_t at,
-                                                                        const uint8_t *page) {
+                                                                        const uint8_t *page)
+{
     const uint32_t before = ek_interrupts_off();
     rom->connect();
     rom->leave_xip();
@@ -191,15 +198,17 @@ __attribute__((section(".ramcode"), noinline)) static void flash_change(const ro
         rom->program(at, page, PAGE);
     }
     rom->flush();
-    xip_read_03h();
+    ek_xip_read_03h();
     ek_interrupts_restore(before);
 }
 
-static uint32_t flash_offset(uint32_t store_offset) {
+static uint32_t flash_offset(uint32_t store_offset)
+{
     return (uint32_t)(uintptr_t)(ek_ld_store + store_offset) - 0x10000000u;
 }
 
-uint32_t ek_port_store_begin(uint32_t offset, uint32_t bytes) {
+uint32_t ek_port_store_begin(uint32_t offset, uint32_t bytes)
+{
     const rom_flash rom = rom_find();
     for (uint32_t start = offset / SECTOR * SECTOR; start < offset + bytes; start += SECTOR) {
         if (!ek_is_blank(ek_ld_store + start, SECTOR)) {
@@ -213,7 +222,8 @@ uint32_t ek_port_store_begin(uint32_t offset, uint32_t bytes) {
 }
 
 /* The ROM writes whole pages; ones leave what is there as it is. */
-uint32_t ek_port_store_write(uint32_t offset, const uint8_t *bytes, uint32_t count) {
+uint32_t ek_port_store_write(uint32_t offset, const uint8_t *bytes, uint32_t count)
+{
     const rom_flash rom = rom_find();
     uint8_t page[PAGE];
     for (uint32_t at = 0; at < count;) {

@@ -5,8 +5,9 @@
 
 __attribute__((section(".boot2"), used, naked, noreturn)) void boot2(void);
 
-void boot2(void) {
-    xip_read_03h();
+void boot2(void)
+{
+    ek_xip_read_03h();
     __asm volatile("ldr r0, =0x10000100\n"
                    "ldr r1, =0xE000ED08\n"
                    "str r0, [r1]\n" /* VTOR */

@@ -8,7 +8,8 @@
 
 /* Command 03h with 24 bits of address on one wire, which every serial flash understands, at a quarter of the system
  * clock. The faster commands on four wires differ from chip to chip. */
-__attribute__((always_inline)) static inline void xip_read_03h(void) {
+__attribute__((always_inline)) static inline void ek_xip_read_03h(void)
+{
     SSI(0x08u) = 0;                                     /* SSIENR: off while it is set */
     SSI(0x14u) = 4;                                     /* BAUDR */
     SSI(0x00u) = (31u << 16) | (3u << 8);               /* CTRLR0: frames of 32 bits, EEPROM read */

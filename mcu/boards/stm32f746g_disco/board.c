@@ -30,7 +30,7 @@
 #define DMA_PAR EK_REG(0x40026448u)
 #define DMA_M0AR EK_REG(0x4002644Cu)
 
-enum { CLOCK_HZ = 216000000, USART_HZ = 108000000, BAUD = 921600 };
+enum { CLOCK_HZ = 216000000, USART_HZ = 108000000, BAUD = 921600, SECTOR = 256 * 1024 };
 enum { FLASH_BUSY = 1 << 16, FLASH_ERRORS = 0xF2 };
 
 const ek_board ek_port_board = {
@@ -42,7 +42,7 @@ const ek_board ek_port_board = {
     .counter_div = 1,
     .store_is_flash = 1,
     .store_write_bytes = 4,
-    .store_erase_bytes = 256u * 1024u,
+    .store_erase_bytes = SECTOR,
     EK_BOARD_MEMORY,
 };
 
@@ -51,7 +51,8 @@ const ek_board ek_port_board = {
 static volatile uint8_t received[EK_RX_BYTES];
 static uint32_t taken, overruns;
 
-static void clocks_on(void) {
+static void clocks_on(void)
+{
     RCC_APB1ENR |= 1u << 28; /* PWR */
     (void)RCC_APB1ENR;
     PWR_CR1 |= 3u << 14;     /* voltage scale 1 */
@@ -79,7 +80,8 @@ static void clocks_on(void) {
     }
 }
 
-static void serial_on(void) {
+static void serial_on(void)
+{
     RCC_AHB1ENR |= (1u << 0) | (1u << 1) | (1u << 22); /* GPIOA, GPIOB, DMA2 */
     RCC_APB2ENR |= 1u << 4;                            /* USART1 */
     (void)RCC_APB2ENR;
@@ -102,14 +104,16 @@ static void serial_on(void) {
     USART(0x00u) = (1u << 0) | (1u << 2) | (1u << 3);
 }
 
-void ek_port_init(void) {
+void ek_port_init(void)
+{
     clocks_on();
     ek_caches_on();
     serial_on();
     ek_dwt_start();
 }
 
-int ek_port_getc(void) {
+int ek_port_getc(void)
+{
     if ((USART_ISR & (1u << 3)) != 0) {
         USART(0x20u) = 1u << 3; /* an overrun: bytes were lost, we can't know how many */
         overruns++;
@@ -122,28 +126,26 @@ int ek_port_getc(void) {
     return byte;
 }
 
-void ek_board_send(uint8_t byte) {
+void ek_board_send(uint8_t byte)
+{
     while ((USART_ISR & (1u << 7)) == 0) {
     }
     USART(0x28u) = byte;
 }
 
-void ek_board_drain(void) {
+void ek_board_drain(void)
+{
     while ((USART(0x00u) & 1u) != 0 && (USART_ISR & (1u << 6)) == 0) {
     }
 }
 
-void ek_port_write(const uint8_t *bytes, uint32_t count) {
-    for (uint32_t i = 0; i < count; i++) {
-        ek_board_send(bytes[i]);
-    }
-}
-
-uint32_t ek_port_overruns(void) {
+uint32_t ek_port_overruns(void)
+{
     return overruns;
 }
 
-static uint32_t flash_wait(void) {
+static uint32_t flash_wait(void)
+{
     while ((FLASH_SR & FLASH_BUSY) != 0) {
     }
     const uint32_t errors = FLASH_SR & FLASH_ERRORS;
@@ -151,7 +153,8 @@ static uint32_t flash_wait(void) {
     return errors;
 }
 
-static void flash_unlock(void) {
+static void flash_unlock(void)
+{
     if ((FLASH_CR & (1u << 31)) != 0) {
         FLASH_KEYR = 0x45670123u;
         FLASH_KEYR = 0xCDEF89ABu;
@@ -159,30 +162,32 @@ static void flash_unlock(void) {
     flash_wait();
 }
 
-static void flash_lock(void) {
+static void flash_lock(void)
+{
     FLASH_CR = 1u << 31;
 }
 
-/* Sector 4 (128 KB) begins the store, 5 to 7 (256 KB each) follow. */
-uint32_t ek_port_store_begin(uint32_t offset, uint32_t bytes) {
-    uint32_t errors = 0, start = 0;
+uint32_t ek_port_store_begin(uint32_t offset, uint32_t bytes)
+{
+    uint32_t errors = 0;
     flash_unlock();
-    for (uint32_t sector = 4; sector <= 7 && errors == 0; sector++) {
-        const uint32_t size = sector == 4 ? 128u * 1024u : 256u * 1024u;
-        if (start < offset + bytes && offset < start + size && !ek_is_blank(ek_ld_store + start, size)) {
-            FLASH_CR = (2u << 8) | (sector << 3) | 2u; /* 32 bits at a time (2.7 to 3.6 V), sector erase */
-            FLASH_CR |= 1u << 16;
-            ek_barrier();
-            errors = flash_wait();
-            ek_cache_forget(ek_ld_store + start, size);
+    for (uint32_t start = offset / SECTOR * SECTOR; start < offset + bytes && errors == 0; start += SECTOR) {
+        const uint32_t sector = start / SECTOR + 5u; /* the agent has sectors 0 to 4 */
+        if (ek_is_blank(ek_ld_store + start, SECTOR)) {
+            continue;
         }
-        start += size;
+        FLASH_CR = (2u << 8) | (sector << 3) | 2u; /* 32 bits at a time (2.7 to 3.6 V), sector erase */
+        FLASH_CR |= 1u << 16;
+        ek_barrier();
+        errors = flash_wait();
+        ek_cache_forget(ek_ld_store + start, SECTOR);
     }
     flash_lock();
     return errors;
 }
 
-uint32_t ek_port_store_write(uint32_t offset, const uint8_t *bytes, uint32_t count) {
+uint32_t ek_port_store_write(uint32_t offset, const uint8_t *bytes, uint32_t count)
+{
     uint32_t errors = 0;
     flash_unlock();
     FLASH_CR = (2u << 8) | 1u;

@@ -60,14 +60,17 @@ static uint32_t overruns;
 
 /* 64 bits that stand still while the core sleeps. A tick is 31.25 ns and an instruction 64 ns: after n instructions
  * there are floor(2.048 n) ticks, from which n follows exactly. */
-static void counter_start(void) {
+static void counter_start(void)
+{
     COUNTER_CONTROL = 1;
 }
 
-static void counter_stop(void) {
+static void counter_stop(void)
+{
 }
 
-uint32_t ek_port_counter(void) {
+uint32_t ek_port_counter(void)
+{
     uint32_t high, low;
     do {
         high = COUNTER_HIGH;
@@ -89,7 +92,8 @@ static uint32_t wraps;   /* since then */
 /* A tick is 40 ns and an instruction 64 ns: n instructions after the start there have been floor(1.6 n) ticks, from
  * which n follows exactly, as long as it is taken from the start and not from a difference of ticks. The wrap is a flag
  * to look at, not an interrupt, which would be counted. */
-static void counter_start(void) {
+static void counter_start(void)
+{
     wraps = 0;
     TIMER_RELOAD = 0xFFFFFFFFu;
     TIMER_WRAPPED = 1;
@@ -97,12 +101,14 @@ static void counter_start(void) {
 }
 
 /* A running timer would let QEMU skip the whole of a wait, and take the time for it from the next wrap. */
-static void counter_stop(void) {
+static void counter_stop(void)
+{
     counted = ek_port_counter();
     TIMER_CTRL = 0;
 }
 
-uint32_t ek_port_counter(void) {
+uint32_t ek_port_counter(void)
+{
     uint32_t ticks = ~TIMER_VALUE;
     if (TIMER_WRAPPED != 0) {
         TIMER_WRAPPED = 1;
@@ -123,7 +129,8 @@ uint32_t ek_port_counter(void) {
 #define MPU_RASR EK_REG(0xE000EDA0u)
 
 /* No access to the 32 KB under the stack: these two machines ignore writes to where no memory is. */
-static void guard_stack(void) {
+static void guard_stack(void)
+{
     MPU_RNR = 0;
     MPU_RBAR = 0x1FFF8000u;
     MPU_RASR = (1u << 28) | (14u << 1) | 1u;
@@ -131,11 +138,13 @@ static void guard_stack(void) {
     ek_barrier();
 }
 #else
-static void guard_stack(void) {
+static void guard_stack(void)
+{
 }
 #endif
 
-void ek_port_init(void) {
+void ek_port_init(void)
+{
     guard_stack();
     /* No interrupt is ever taken: a pending one only ends the sleep below. */
     ek_interrupts_off();
@@ -150,7 +159,8 @@ void ek_port_init(void) {
 
 /* Sleep until a byte comes. A loop that only looks takes a whole core of the host, and holds the lock that QEMU needs
  * for handing the byte over. */
-static void sleep_until_received(void) {
+static void sleep_until_received(void)
+{
     UART_INTCLEAR = 2;
     NVIC_ICPR(UART_RECEIVE_INTERRUPT / 32u) = 1u << (UART_RECEIVE_INTERRUPT % 32u);
     if ((UART_STATE & 2u) != 0) {
@@ -161,7 +171,8 @@ static void sleep_until_received(void) {
     counter_start();
 }
 
-int ek_port_getc(void) {
+int ek_port_getc(void)
+{
     static uint32_t empty; /* how often in a row there was nothing: callers look once more before they wait */
     uint32_t state = UART_STATE;
     if ((state & 8u) != 0) {
@@ -178,36 +189,35 @@ int ek_port_getc(void) {
     return -1;
 }
 
-void ek_board_send(uint8_t byte) {
+void ek_board_send(uint8_t byte)
+{
     while ((UART_STATE & 1u) != 0) {
     }
     UART_DATA = byte;
 }
 
-void ek_board_drain(void) {
+void ek_board_drain(void)
+{
     while ((UART_STATE & 1u) != 0) {
     }
 }
 
-void ek_port_write(const uint8_t *bytes, uint32_t count) {
-    for (uint32_t i = 0; i < count; i++) {
-        ek_board_send(bytes[i]);
-    }
-}
-
-uint32_t ek_port_overruns(void) {
+uint32_t ek_port_overruns(void)
+{
     return overruns;
 }
 
 /* -- store --------------------------------------------------------------------------------------------------------- */
 
-uint32_t ek_port_store_begin(uint32_t offset, uint32_t bytes) {
+uint32_t ek_port_store_begin(uint32_t offset, uint32_t bytes)
+{
     (void)offset;
     (void)bytes;
     return 0;
 }
 
-uint32_t ek_port_store_write(uint32_t offset, const uint8_t *bytes, uint32_t count) {
+uint32_t ek_port_store_write(uint32_t offset, const uint8_t *bytes, uint32_t count)
+{
     memcpy(ek_ld_store + offset, bytes, count);
     return 0;
 }

@@ -10,7 +10,7 @@
  * that exponential in Q0.31 as the reference's fixed-point arithmetic makes it, 0 where the reference leaves it out. */
 typedef struct {
     ek_op_head head;
-    int32_t input, output; /* arena; may be equal */
+    int32_t input, output; /* arena; the output may lie over the input, from its start or before */
     int32_t rows, depth;
     int32_t table;         /* data: 256 int32 */
 } ek_softmax;

@@ -3,16 +3,11 @@
  * Two output pixels at a time: their windows are widened into scratch (the columns), then all output channels are made
  * by conv_tile.S, four at a time. Outputs are written in raster order after both windows have been read.
  */
-#include <stddef.h>
-
 #include "../operators.h"
-#include "dsp.h"
-#include "edgekit/op_conv.h"
+#include "streams.h"
 #include "tiles.h"
 
-#define GROUP 4                     /* output channels that are made together */
-#define STARTS 4                    /* words before a group's weights */
-#define SCALINGS 12                 /* words after them */
+#define GROUP EK_GROUP              /* output channels that are made together */
 #define THUMB 1u
 
 /* One shape of tile. `four_bytes` is the code of the unrolled block for four k, of which it has `unroll`. */
@@ -52,31 +47,10 @@ typedef struct {
     int32_t y[2], x[2];             /* of their first tap, in the input; may be outside */
 } place;
 
-static int64_t fours_of(const ek_conv *conv)
-{
-    return ((int64_t)conv->k_h * conv->k_w * conv->in_c + 3) / 4;
-}
-
-/* The columns, and one window's bytes where it has to be put together. */
-static int64_t scratch_of(const ek_conv *conv)
-{
-    return fours_of(conv) * (conv->in_c % 4 == 0 ? 16 : 20);
-}
-
-static int32_t group_words_of(const ek_conv *conv)
-{
-    return STARTS + (int32_t)fours_of(conv) * GROUP + SCALINGS;
-}
-
-static const int32_t *scalings_of(const int32_t *stream, int32_t group_words, int32_t channel)
-{
-    return stream + (channel / GROUP + 1) * group_words - SCALINGS + channel % GROUP * 3;
-}
-
 static bool any_raw(const call *k)
 {
     for (int32_t c = 0; c < k->record->out_c; c++) {
-        if (!ek_scaling_fast(ek_scaling_at(scalings_of(k->stream, k->group_words, c)))) {
+        if (!ek_scaling_fast(ek_group_scaling(k->stream, k->group_words, c))) {
             return true;
         }
     }
@@ -107,7 +81,7 @@ static void group_by_sums(const call *k, const shape *s, ek_tile tile, int32_t g
     tile.finish = (uintptr_t)s->raw | THUMB;
     s->run(k->stream + group * k->group_words, &tile);
     for (int32_t c = 0; c < channels; c++) {
-        const ek_scaling scaling = ek_scaling_at(scalings_of(k->stream, k->group_words, group * GROUP + c));
+        const ek_scaling scaling = ek_group_scaling(k->stream, k->group_words, group * GROUP + c);
         for (int32_t p = 0; p < pixels; p++) {
             out[p * out_c + group * GROUP + c] = ek_scaled(sums[p * GROUP + c] / 2, scaling, k->record->rounding);
         }
@@ -319,7 +293,7 @@ static void run_windows(call *k, int8_t *out)
 static void run(const void *record, uint8_t *arena, const uint8_t *data)
 {
     const ek_conv *conv = record;
-    if (conv->layout != EK_CONV_TILES && conv->layout != EK_CONV_TILES_PLAIN) {
+    if (!ek_conv_in_tiles(conv)) {
         ek_conv_portable.run(record, arena, data);
         return;
     }
@@ -328,8 +302,8 @@ static void run(const void *record, uint8_t *arena, const uint8_t *data)
         .input = (const void *)(arena + conv->input),
         .stream = (const void *)(data + conv->weights),
         .columns = (void *)(arena + conv->scratch),
-        .fours = (int32_t)fours_of(conv),
-        .group_words = group_words_of(conv),
+        .fours = (int32_t)ek_conv_fours(conv),
+        .group_words = ek_conv_group_words(conv),
         .groups = conv->out_c / GROUP,
         .rest = conv->out_c % GROUP,
     };
@@ -348,39 +322,10 @@ static void run(const void *record, uint8_t *arena, const uint8_t *data)
     ek_narrow(out, conv->out_h * conv->out_w * conv->out_c, conv->act_min, conv->act_max);
 }
 
-static bool stream_ok(const ek_conv *conv, const ek_limits *limits)
-{
-    const int64_t taps = (int64_t)conv->k_h * conv->k_w * conv->in_c;
-    if (taps > EK_MAX_TAPS || conv->groups != 1 || !ek_between(conv->rounding, EK_ROUND_TWICE, EK_ROUND_ONCE)) {
-        return false;
-    }
-    const int32_t words = group_words_of(conv);
-    const int64_t groups = ((int64_t)conv->out_c + GROUP - 1) / GROUP;
-    if (!ek_words_in_data(limits, conv->weights, groups * words)) {
-        return false;
-    }
-    const int32_t *stream = (const void *)(limits->data + conv->weights);
-    for (int32_t c = 0; c < conv->out_c; c++) {
-        if (!ek_scaling_ok(ek_scaling_at(scalings_of(stream, words, c)))) {
-            return false;
-        }
-    }
-    return true;
-}
-
 static ek_status check(const void *record, const ek_limits *limits)
 {
     const ek_conv *conv = record;
-    if (conv->layout != EK_CONV_TILES && conv->layout != EK_CONV_TILES_PLAIN) {
-        return ek_conv_portable.check(record, limits);
-    }
-    const ek_window window = ek_window_of(conv, offsetof(ek_conv, in_h));
-    if (!ek_window_ok(limits, &window, conv->input, conv->output) || !stream_ok(conv, limits) ||
-        !ek_scratch_ok(limits, conv->scratch, conv->scratch_bytes, scratch_of(conv)) ||
-        !ek_output_ok(conv->input_zp, conv->output_zp, conv->act_min, conv->act_max)) {
-        return EK_BAD_OPERATOR;
-    }
-    return EK_OK;
+    return ek_conv_in_tiles(conv) ? ek_conv_tiles_check(conv, limits) : ek_conv_portable.check(record, limits);
 }
 
 const ek_operator ek_conv_dsp = {EK_OP_CONV, sizeof(ek_conv), check, run};

@@ -1,16 +1,11 @@
 /* Depthwise convolution with the DSP extension: EK_DEPTHWISE_PLANES and EK_DEPTHWISE_TAPS here, other layouts by the
  * portable kernel. */
-#include <stddef.h>
-
 #include "../operators.h"
-#include "dsp.h"
-#include "edgekit/op_depthwise.h"
+#include "streams.h"
 #include "tiles.h"
 
-#define GROUP 4                     /* channels that are read together */
+#define GROUP EK_GROUP              /* channels that are read together */
 #define RAW_COLUMNS 16              /* made at a time where the assembly can't store */
-#define TAP_STARTS 4                /* words before a group's taps */
-#define TAP_SCALINGS 12             /* words after them */
 #define TAP_UNROLL 5                /* pairs of taps in the unrolled block, and the bytes of code of each */
 #define TAP_PAIR_CODE 60
 #define THUMB 1u
@@ -27,11 +22,6 @@ typedef struct {
     int32_t columns;                /* of a plane */
     const int8_t *outside;          /* four times input_zp */
 } pass;
-
-static ek_scaling plane_scaling(const int32_t *stream)
-{
-    return (ek_scaling){stream[8], stream[9], stream[7]};
-}
 
 /* Input rows `row` and `row + 1` into word `slot` of the planes. */
 static void pack_rows(const pass *p, int32_t row, int32_t slot)
@@ -52,7 +42,7 @@ static void pack_rows(const pass *p, int32_t row, int32_t slot)
 /* Two output rows of one channel from their sums. */
 static void rows_by_sums(const pass *p, ek_planes_function *kernel, ek_planes call, const int32_t *stream)
 {
-    const ek_scaling scaling = plane_scaling(stream);
+    const ek_scaling scaling = ek_plane_scaling(stream);
     int8_t *out = call.out;
     int32_t sums[2 * RAW_COLUMNS];
     call.stream_end = stream + EK_PLANE_WORDS;
@@ -110,7 +100,7 @@ static void run_planes(const ek_depthwise *dw, uint8_t *arena, const uint8_t *da
         p.stream = (const int32_t *)(const void *)(data + dw->weights) + c * EK_PLANE_WORDS;
         bool raw = false;
         for (int32_t i = 0; i < GROUP; i++) {
-            raw |= !ek_scaling_fast(plane_scaling(p.stream + i * EK_PLANE_WORDS));
+            raw |= !ek_scaling_fast(ek_plane_scaling(p.stream + i * EK_PLANE_WORDS));
         }
         pack_rows(&p, -dw->pad_top, 0);
         for (int32_t y = 0; y < dw->out_h; y += 2) {
@@ -120,42 +110,14 @@ static void run_planes(const ek_depthwise *dw, uint8_t *arena, const uint8_t *da
     }
 }
 
-static bool planes_ok(const ek_depthwise *dw, const ek_limits *limits)
-{
-    const bool shape = dw->k_h == 3 && dw->k_w == 3 && dw->stride_h == 1 && dw->stride_w == 1 && dw->dilation_h == 1 &&
-                       dw->dilation_w == 1 && dw->pad_top <= 2 && dw->pad_left <= 2 && dw->order == EK_ORDER_CHANNELS;
-    const bool in_place = dw->input != dw->output || (dw->in_h == dw->out_h && dw->in_w == dw->out_w);
-    if (!shape || !in_place || !ek_words_in_data(limits, dw->weights, (int64_t)dw->out_c * EK_PLANE_WORDS) ||
-        !ek_scratch_ok(limits, dw->scratch, dw->scratch_bytes, ((int64_t)dw->out_w + 2) * 8 * GROUP)) {
-        return false;
-    }
-    const int32_t *stream = (const void *)(limits->data + dw->weights);
-    for (int32_t c = 0; c < dw->out_c; c++, stream += EK_PLANE_WORDS) {
-        if (!ek_scaling_ok(plane_scaling(stream))) {
-            return false;
-        }
-    }
-    return true;
-}
-
 /* ---- EK_DEPTHWISE_TAPS ---- */
-
-static int32_t tap_pairs(const ek_depthwise *dw)
-{
-    return (dw->k_h * dw->k_w + 1) / 2;
-}
-
-static int32_t tap_words(const ek_depthwise *dw)
-{
-    return TAP_STARTS + tap_pairs(dw) * GROUP + TAP_SCALINGS;
-}
 
 /* Arena offsets of what the window at (y0, x0) reads. A last odd tap is paired with itself, with a weight of 0. */
 static void locate(const ek_depthwise *dw, int32_t *to, int32_t outside, int32_t y0, int32_t x0)
 {
     for (int32_t ky = 0, iy = y0; ky < dw->k_h; ky++, iy += dw->dilation_h) {
         const bool inside = iy >= 0 && iy < dw->in_h;
-        const int32_t row = dw->input + iy * dw->in_w * dw->in_c;
+        const int32_t row = dw->input + (inside ? iy : 0) * dw->in_w * dw->in_c; /* far outside it would overflow */
         for (int32_t kx = 0, ix = x0; kx < dw->k_w; kx++, ix += dw->dilation_w) {
             *to++ = inside && ix >= 0 && ix < dw->in_w ? row + ix * dw->in_c : outside;
         }
@@ -174,11 +136,11 @@ static uintptr_t tap_entry(const char *steps, int32_t pairs)
 /* All channels of one output pixel where the assembly can't store. */
 static void pixel_by_sums(const ek_depthwise *dw, const int32_t *stream, ek_tap_call call)
 {
-    const int32_t words = tap_words(dw);
+    const int32_t words = ek_tap_words(dw);
     for (int32_t c = 0; c < dw->out_c; c += GROUP, call.base += GROUP, stream += words) {
         ek_taps_raw(stream, &call);
         for (int32_t i = 0; i < GROUP; i++) {
-            const ek_scaling scaling = ek_scaling_at(stream + words - TAP_SCALINGS + 3 * i);
+            const ek_scaling scaling = ek_group_scaling(stream, words, i);
             call.base[call.out + i] = ek_scaled(call.sums[i], scaling, EK_ROUND_TWICE);
         }
     }
@@ -186,9 +148,9 @@ static void pixel_by_sums(const ek_depthwise *dw, const int32_t *stream, ek_tap_
 
 static bool any_raw_tap(const ek_depthwise *dw, const int32_t *stream)
 {
-    const int32_t words = tap_words(dw);
+    const int32_t words = ek_tap_words(dw);
     for (int32_t c = 0; c < dw->out_c; c++) {
-        if (!ek_scaling_fast(ek_scaling_at(stream + (c / GROUP + 1) * words - TAP_SCALINGS + c % GROUP * 3))) {
+        if (!ek_scaling_fast(ek_group_scaling(stream, words, c))) {
             return true;
         }
     }
@@ -199,7 +161,7 @@ static bool any_raw_tap(const ek_depthwise *dw, const int32_t *stream)
  * moves instead. */
 static void row_of_taps(const ek_depthwise *dw, const int32_t *stream, ek_tap_call call, int32_t *offsets, int32_t y0)
 {
-    const int32_t outside = dw->scratch + 8 * tap_pairs(dw);
+    const int32_t outside = dw->scratch + 8 * ek_tap_pairs(dw);
     const int32_t step = dw->stride_w * dw->in_c, right = dw->in_w - (dw->k_w - 1) * dw->dilation_w;
     const bool row_inside = y0 >= 0 && y0 + (dw->k_h - 1) * dw->dilation_h < dw->in_h;
     int8_t *const arena = call.base;
@@ -226,7 +188,7 @@ static void row_of_taps(const ek_depthwise *dw, const int32_t *stream, ek_tap_ca
 
 static void run_taps(const ek_depthwise *dw, uint8_t *arena, const uint8_t *data)
 {
-    const int32_t pairs = tap_pairs(dw);
+    const int32_t pairs = ek_tap_pairs(dw);
     const int32_t *stream = (const void *)(data + dw->weights);
     int32_t *offsets = (void *)(arena + dw->scratch);
     int32_t sums[GROUP];
@@ -236,7 +198,7 @@ static void run_taps(const ek_depthwise *dw, uint8_t *arena, const uint8_t *data
         .entry = tap_entry(raw ? ek_taps_raw_steps : ek_taps_steps, pairs),
         .offsets_end = offsets + 2 * pairs,
         .out = dw->output,
-        .stream_end = stream + dw->out_c / GROUP * tap_words(dw),
+        .stream_end = stream + dw->out_c / GROUP * ek_tap_words(dw),
         .base = (int8_t *)arena,
         .sums = raw ? sums : NULL,
     };
@@ -246,43 +208,12 @@ static void run_taps(const ek_depthwise *dw, uint8_t *arena, const uint8_t *data
     }
 }
 
-/* The offsets must stay as they are while outputs are written. */
-static bool scratch_apart(const ek_depthwise *dw)
-{
-    const int64_t output_end = dw->output + (int64_t)dw->out_h * dw->out_w * dw->out_c;
-    return dw->output >= (int64_t)dw->scratch + dw->scratch_bytes || output_end <= dw->scratch;
-}
-
-static bool taps_ok(const ek_depthwise *dw, const ek_limits *limits)
-{
-    if ((int64_t)dw->k_h * dw->k_w > EK_MAX_TAPS || dw->order != EK_ORDER_ROWS || !scratch_apart(dw)) {
-        return false;
-    }
-    const int32_t words = tap_words(dw);
-    if (!ek_words_in_data(limits, dw->weights, (int64_t)dw->out_c / GROUP * words) ||
-        !ek_scratch_ok(limits, dw->scratch, dw->scratch_bytes, 8 * (int64_t)tap_pairs(dw) + dw->out_c)) {
-        return false;
-    }
-    const int32_t *stream = (const void *)(limits->data + dw->weights);
-    for (int32_t c = 0; c < dw->out_c; c++) {
-        if (!ek_scaling_ok(ek_scaling_at(stream + (c / GROUP + 1) * words - TAP_SCALINGS + c % GROUP * 3))) {
-            return false;
-        }
-    }
-    return true;
-}
-
 /* ---- both ---- */
-
-static bool mine(const ek_depthwise *dw)
-{
-    return dw->layout == EK_DEPTHWISE_PLANES || dw->layout == EK_DEPTHWISE_TAPS;
-}
 
 static void run(const void *record, uint8_t *arena, const uint8_t *data)
 {
     const ek_depthwise *dw = record;
-    if (!mine(dw)) {
+    if (!ek_depthwise_in_stream(dw)) {
         ek_depthwise_portable.run(record, arena, data);
         return;
     }
@@ -297,17 +228,8 @@ static void run(const void *record, uint8_t *arena, const uint8_t *data)
 static ek_status check(const void *record, const ek_limits *limits)
 {
     const ek_depthwise *dw = record;
-    if (!mine(dw)) {
-        return ek_depthwise_portable.check(record, limits);
-    }
-    const ek_window window = ek_window_of(dw, offsetof(ek_depthwise, in_h));
-    const bool channels = dw->in_c == dw->out_c && dw->in_c % GROUP == 0 && dw->depth_multiplier == 1;
-    if (!channels || !ek_window_ok(limits, &window, dw->input, dw->output) ||
-        !ek_output_ok(dw->input_zp, dw->output_zp, dw->act_min, dw->act_max)) {
-        return EK_BAD_OPERATOR;
-    }
-    const bool good = dw->layout == EK_DEPTHWISE_PLANES ? planes_ok(dw, limits) : taps_ok(dw, limits);
-    return good ? EK_OK : EK_BAD_OPERATOR;
+    return ek_depthwise_in_stream(dw) ? ek_depthwise_stream_check(dw, limits)
+                                      : ek_depthwise_portable.check(record, limits);
 }
 
 const ek_operator ek_depthwise_dsp = {EK_OP_DEPTHWISE, sizeof(ek_depthwise), check, run};

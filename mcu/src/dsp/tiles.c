@@ -1,7 +1,7 @@
 /* tiles.h in C, for processors without the DSP extension: the same results from the same arguments, not fast. */
 #include "tiles.h"
 
-#include "dsp.h"
+#include "streams.h"
 
 #ifndef __ARM_FEATURE_DSP
 

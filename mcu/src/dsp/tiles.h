@@ -38,8 +38,6 @@ void ek_widen_3x3x3(int16_t *columns, const int8_t *window, int32_t row_bytes);
 
 /* ---- depthwise convolution; as depthwise_tile.S has them in its frames ---- */
 
-#define EK_PLANE_WORDS 10           /* of the stream, per channel: taps, bias, exponent, multiplier, constant */
-
 typedef struct {
     const int32_t *plane;
     int32_t pitch;                  /* bytes to the next channel's */

@@ -33,7 +33,7 @@ static void print_hex(const uint8_t *bytes, uint32_t count)
 
 static void encode(const unsigned numbers[5], const char *hex)
 {
-    uint8_t buffer[EK_RAW_AT + EK_FRAME_BYTES];
+    uint8_t buffer[EK_WIRE_BYTES];
     ek_frame frame = {.protocol = (uint8_t)numbers[0], .type = (uint8_t)numbers[1], .session = (uint16_t)numbers[2],
                       .sequence = (uint16_t)numbers[3], .next = (uint16_t)numbers[4]};
     frame.payload_bytes = from_hex(hex, buffer + EK_PAYLOAD_AT, EK_PAYLOAD_BYTES);

@@ -5,13 +5,15 @@
 
 static uint32_t initialised = 1000;
 
-static void text(const char *line) {
+static void text(const char *line)
+{
     while (*line != 0) {
         ek_board_send((uint8_t)*line++);
     }
 }
 
-static void number(uint32_t value) {
+static void number(uint32_t value)
+{
     char digits[12] = {0};
     uint32_t at = sizeof digits - 1;
     do {
@@ -23,30 +25,35 @@ static void number(uint32_t value) {
 }
 
 /* Two instructions a round. */
-__attribute__((noinline)) static void rounds(uint32_t count) {
+__attribute__((noinline)) static void rounds(uint32_t count)
+{
     __asm volatile("1: subs %0, %0, #1\n bne 1b" : "+r"(count)::"cc");
 }
 
-__attribute__((noinline)) static uint32_t counted(uint32_t count) {
+__attribute__((noinline)) static uint32_t counted(uint32_t count)
+{
     const uint32_t before = ek_port_counter();
     rounds(count);
     return ek_port_counter() - before;
 }
 
-static void count_rounds(void) {
+static void count_rounds(void)
+{
     for (uint32_t count = 1; count <= 50; count++) {
         number(counted(count));
     }
     number(counted(1000000));
 }
 
-static void use_stack(void) {
+static void use_stack(void)
+{
     volatile uint8_t room[3000];
     room[0] = 1;
     room[sizeof room - 1] = room[0];
 }
 
-int main(void) {
+int main(void)
+{
     ek_port_init();
     for (;;) {
         const int letter = ek_port_getc();

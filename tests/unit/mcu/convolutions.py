@@ -10,7 +10,8 @@ from tflite_maker import Maker, reference_outputs
 
 from edgekit.convert.mcu import arithmetic
 from edgekit.convert.mcu.graph import Quantisation
-from edgekit.convert.mcu.lower import dsp, layouts
+from edgekit.convert.mcu.lower import dsp
+from edgekit.convert.mcu.lower.convolution import folded_bias
 
 from .packing import Data, Place, pack
 
@@ -208,7 +209,7 @@ class Layer:
 
     def _bias(self) -> Any:
         axes = (0, 1, 2) if self.case.depthwise else (1, 2, 3)
-        return layouts.folded_bias(self.bias, self.weights.sum(axis=axes, dtype=np.int64), self.in_zp)
+        return folded_bias(self.bias, self.weights.sum(axis=axes, dtype=np.int64), self.in_zp)
 
     def _plain(self, data: Data) -> dict[str, int]:
         multiplier, shift = self._multipliers()

@@ -7,7 +7,9 @@ import pytest
 from mcu_host import host_outputs, lowered, program_with, run_program
 from tflite_maker import Maker, edited, random_inputs, reference_outputs
 
-from edgekit.convert.mcu.lower import layouts, overlaps
+from edgekit.convert.mcu import arithmetic
+from edgekit.convert.mcu.lower import overlaps, rounding
+from edgekit.convert.mcu.lower.convolution import folded_bias
 from edgekit.errors import ConvertError
 
 from .compiler import needs_compiler
@@ -142,25 +144,35 @@ def test_fully_connected_rounds_once(per_channel):
     assert 0 < np.count_nonzero(run_program(twice, inputs)[0] != expected) < expected.size / 200
 
 
-def test_pairs_are_in_the_order_of_the_header():
-    weights = np.arange(3 * 6, dtype=np.int8).reshape(3, 1, 1, 6)
-    a, b = [*range(6), 0, 0], [*range(6, 12), 0, 0]
-    fours = [[a[k], b[k], a[k + 2], b[k + 2], a[k + 1], b[k + 1], a[k + 3], b[k + 3]] for k in (0, 4)]
-    packed = layouts.conv_pairs(weights)
-    assert packed[:16].tolist() == fours[0] + fours[1]
-    assert packed[16:].tolist() == [12, 0, 14, 0, 13, 0, 15, 0, 16, 0, 0, 0, 17, 0, 0, 0]
-
-
-def test_depthwise_channels_are_in_the_order_of_the_header():
-    weights = np.arange(1, 19, dtype=np.int8).reshape(3, 3, 2)
-    packed = layouts.depthwise_channels(weights).reshape(4, 12)
-    assert packed[0].tolist() == [*range(1, 19, 2), 0, 0, 0]
-    assert packed[1].tolist() == [*range(2, 19, 2), 0, 0, 0]
-    assert not packed[2:].any()
+@needs_compiler
+def test_fully_connected_rounds_in_double_precision():
+    """Biases that alone lie so near to a half that the 31 bits of the multiplier round them the other way."""
+    read, target = float(np.float32(0.0343)), float(np.float32(0.01876))
+    weights = np.random.default_rng(0).uniform(0.0005, 0.00057, 6000).astype(np.float32)
+    scales = read * weights.astype(np.float64) / target
+    multiplier, shift = arithmetic.channel_multipliers(read, weights.tolist(), target, len(weights))
+    chosen = np.flatnonzero(rounding.agreeing(scales, multiplier, shift, -1) != multiplier)
+    assert 2 <= len(chosen) <= 30
+    halves = np.arange(-126, 127) + 0.5
+    near = np.round(halves / scales[chosen, None])
+    once = multiplier[chosen, None] * 2.0 ** (shift[chosen, None] - 31) * near
+    bias = near[np.arange(len(chosen)), np.argmax((once < halves) != (near * scales[chosen, None] < halves), axis=1)]
+    maker = Maker()
+    x = maker.input((1, 4), read, 0)
+    w = maker.constant(np.zeros((len(chosen), 4), np.int8), weights[chosen].tolist())
+    b = maker.constant(bias.astype(np.int32), (weights[chosen] * np.float32(read)).tolist())
+    y = maker.tensor((1, len(chosen)), target, -1)
+    maker.operator("FULLY_CONNECTED", [x, w, b], [y])
+    maker.output(y)
+    content, inputs = maker.build(), [np.zeros((1, 4), np.int8)]
+    (expected,) = reference_outputs(content, inputs)
+    np.testing.assert_array_equal(host_outputs(content, inputs)[0], expected)
+    real = multiplier[chosen] * 2.0 ** (shift[chosen] - 31.0) * bias
+    assert (np.sign(real) * np.floor(np.abs(real) + 0.5) - 1 != expected[0]).all()  # what is avoided
 
 
 def test_folded_bias_wraps_around():
-    folded = layouts.folded_bias(np.array([2**31 - 1, -(2**31), 5], np.int32), np.array([-1, 1, 10]), 1)
+    folded = folded_bias(np.array([2**31 - 1, -(2**31), 5], np.int32), np.array([-1, 1, 10]), 1)
     assert folded.dtype == np.int32
     assert folded.tolist() == [-(2**31), 2**31 - 1, -5]
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.mcu_kernel_cases import NAMED, add_case, anything, case_of, damaged, matmul_case
+from edgekit.convert.mcu.kernels import KERNELS
+from tests.mcu_kernel_cases import HEAD_WORDS, NAMED, Geometry, add_case, anything, case_of, damaged, matmul_case
 
 MCU = Path(__file__).parents[3] / "mcu"
 RANDOM_CASES = 150
@@ -64,3 +65,15 @@ def test_damaged_records_are_refused_or_do_no_harm(program):
     assert (code, len(lines), lines[-1]) == (0, DAMAGED_CASES + 1, "end")
     refused = sum("refused" in line for line in lines)
     assert DAMAGED_CASES * 0.3 < refused < DAMAGED_CASES * 0.95  # neither refuses all nor lets all pass
+
+
+def test_a_window_far_outside_of_the_image_overflows_nothing(program):
+    """A row that is never read lies further away than an int32 reaches."""
+    layer = Geometry("far", 3, 8, 260, 260, k=(3, 3), stride=(2, 2), pad=(0, 0, 1, 1), depthwise=True)
+    case = bytearray(case_of(layer, 0))
+    at = 4 * (HEAD_WORDS + 1 + KERNELS["depthwise"].fields.index("pad_top"))
+    assert int.from_bytes(case[at : at + 4], "little") == 0
+    case[at : at + 4] = (1048575).to_bytes(4, "little")
+    case[20] = 1  # the answer is another one now, and not looked at
+    code, lines, errors = run(program(bytes(case)))
+    assert (code, errors) == (0, "") and lines[0].endswith("ok")

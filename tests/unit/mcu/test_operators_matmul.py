@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from edgekit.convert.mcu.lower import geometry, overlaps
 from edgekit.errors import ConvertError
 from tests.tflite_maker import Maker
 from tests.unit.mcu.compiler import needs_compiler
@@ -64,6 +65,41 @@ def test_extreme_values():
     content = model((1, 4, 700), (1, 700, 5), (1, 4, 5), target=(20.0, 0), adj_x=False, adj_y=False)
     extremes = [np.full((1, 4, 700), -128, np.int8), np.full((1, 700, 5), -128, np.int8)]
     check_equal(content, [extremes, [127 + 0 * extremes[0], extremes[1]]])
+
+
+def test_products_share_memory_with_their_operands():
+    made = check_equal(model((3, 9, 16), (3, 16, 9), (3, 9, 9), adj_x=False, adj_y=False))
+    distances = [overlap.distance for overlap in made.program.steps[0].overlaps]
+    assert distances == [9, 81]  # a row of the output, and a matrix
+    assert made.plan.arena_bytes == 432 + 432 + 12
+
+
+def test_a_tensor_multiplied_by_itself_is_not_overwritten():
+    maker = Maker()
+    x = maker.input((1, 3, 12, 12), *A)
+    made = maker.tensor((1, 3, 12, 12), 0.3, 5)
+    maker.operator("BATCH_MATMUL", [x, x], [made], adj_x=False, adj_y=True)
+    maker.output(made)
+    (step,) = check_equal(maker.build()).program.steps
+    assert [overlap.distance for overlap in step.overlaps] == [144]
+
+
+@pytest.mark.parametrize(
+    "batches, strides, row_stride", [((1, 2, 3), (0, 80, 20), 4), ((1, 1, 4), (0, 0, 0), 6), ((2, 2, 1), (7, 40, 0), 0)]
+)
+@pytest.mark.parametrize("piece", [3, 9, 50])
+def test_by_pieces_is_the_least_distance_without_harm(batches, strides, row_stride, piece):
+    """Played through: what is written up to a piece's end never covers what this piece or a later one reads."""
+    lowest = geometry.positions([*batches, 5], [*strides, row_stride])
+    distance = overlaps.by_pieces(lowest, piece)
+
+    def harmless(distance):
+        return all(
+            (done + 1) * piece - distance <= read for done in range(len(lowest)) for read in lowest[done:].tolist()
+        )
+
+    assert harmless(distance)
+    assert not harmless(distance - 1)
 
 
 def test_shapes_that_do_not_fit_are_refused():

@@ -113,6 +113,25 @@ def test_sums_are_refused_by_name():
         compiled(reduction("SUM", (1, 4, 4), [1], True, (0.1, 0), (0.1, 0)))
 
 
+EVERY = np.arange(-128, 128).astype(np.int8)
+
+
+@pytest.mark.parametrize("kind", ["SUM", "MEAN", "REDUCE_MAX"])
+@pytest.mark.parametrize(("shape", "axes"), [((1, 1, 1, 256), [1, 2]), ((1, 256, 1), [-1]), ((1, 16, 1, 16), [2, 0])])
+@pytest.mark.parametrize("keep", [True, False])
+def test_a_reduction_over_axes_of_size_one_is_no_step(kind, shape, axes, keep):
+    for quantisation in [(0.05, -3), (0.0237, 127), (1.0, 0), (3e-5, -128)]:
+        content = reduction(kind, shape, axes, keep, quantisation, quantisation)
+        assert check_equal(content, [[EVERY.reshape(shape)]]).program.steps == ()
+
+
+def test_a_reduction_of_one_value_that_requantises_is_a_step():
+    (step,) = check_equal(reduction("MEAN", (1, 1, 1, 9), [1, 2], True, (0.05, -3), (0.04, 7))).program.steps
+    assert step.kernel == "reduce"
+    with pytest.raises(ConvertError, match="SUM"):
+        compiled(reduction("SUM", (1, 1, 1, 9), [1, 2], True, (0.05, -3), (0.04, 7)))
+
+
 @pytest.mark.parametrize(("shape", "axes"), AXES)
 @pytest.mark.parametrize("keep", [True, False])
 def test_greatest(shape, axes, keep):

@@ -226,6 +226,10 @@ def test_edge_geometry_stays_in_memory_and_is_right(c_tests: Path) -> None:
     assert found["variants"] > 6000
 
 
+def test_what_only_looks_harmless_is_refused(c_tests: Path) -> None:
+    assert run_c(c_tests, "edges")["passed"] == 1 + 17  # of the softmaxes: in place, and all that lie behind
+
+
 def test_model_is_aligned_and_sized_as_the_format_says() -> None:
     file = model()
     assert number(file, DATA_AT) % ALIGN == 0

@@ -56,6 +56,16 @@ def permutation(operator: Operator, tensors: list[Tensor]) -> tuple[int, ...] | 
     return order if sorted(order) == list(range(rank)) else None
 
 
+def reduced_axes(operator: Operator, tensors: list[Tensor]) -> set[int] | None:
+    """The axes that a reduction sums over, if they are known and its input's."""
+    number = operator.inputs[1] if len(operator.inputs) == 2 else -1
+    axes = tensors[number].data if number >= 0 else None
+    rank = len(tensors[operator.inputs[0]].shape)
+    if axes is None or axes.dtype != np.int32 or not all(-rank <= axis < rank for axis in axes.reshape(-1)):
+        return None
+    return {int(axis) % rank for axis in axes.reshape(-1)}
+
+
 def _quantized(source: Array, made: Tensor) -> Array | None:
     """LiteRT's AffineQuantize: round(value / scale), halves away from zero, plus the zero point, clamped."""
     quantisation = made.quantisation

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
-
-import numpy.typing as npt
 
 from edgekit.convert.mcu.graph import Graph, Operator
 
 VIEWS = frozenset(("RESHAPE", "SQUEEZE", "EXPAND_DIMS"))  # kinds that move no byte
+REDUCTIONS = frozenset(("MEAN", "REDUCE_MAX", "SUM"))
 
 
 def readers(graph: Graph) -> dict[int, list[Operator]]:
@@ -30,12 +28,6 @@ def makers(graph: Graph) -> dict[int, Operator]:
 def with_operators(graph: Graph, operators: Sequence[Operator]) -> Graph:
     """The graph with other operators."""
     return replace(graph, operators=list(operators))
-
-
-def with_constants(graph: Graph, values: Mapping[int, npt.NDArray[Any]]) -> Graph:
-    """The graph with tensors that have become constants."""
-    tensors = [replace(t, data=values[n]) if n in values else t for n, t in enumerate(graph.tensors)]
-    return replace(graph, tensors=tensors)
 
 
 def renamed(graph: Graph, other: Mapping[int, int]) -> Graph:

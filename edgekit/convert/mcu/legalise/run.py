@@ -12,12 +12,13 @@ from edgekit.convert.mcu.legalise.boundary import End, without_boundary
 from edgekit.convert.mcu.legalise.constants import fold_constants
 from edgekit.convert.mcu.legalise.dead import without_dead, without_shape_operands
 from edgekit.convert.mcu.legalise.ends import without_outer_transposes
+from edgekit.convert.mcu.legalise.functions import fold_functions
 from edgekit.convert.mcu.legalise.padding import fold_padding
 from edgekit.convert.mcu.legalise.rewrite import VIEWS
 from edgekit.convert.mcu.legalise.transposes import merge_transposes
 from edgekit.convert.mcu.legalise.views import without_views
 
-_VANISHING = VIEWS | {"QUANTIZE", "DEQUANTIZE"}
+_VANISHING = VIEWS | {"QUANTIZE", "DEQUANTIZE", "SUM"}  # some of them or all
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,7 @@ def legalise(graph: Graph, known: Container[str], *, reorder: bool = False) -> L
         graph = without_dead(graph)
     graph = fold_padding(graph)
     graph = fuse_activations(graph)
+    graph = fold_functions(graph)
     graph, home = without_views(graph)
     check_operators(graph, known)
     return Legal(graph, home, inputs, outputs)

@@ -12,10 +12,8 @@ from dataclasses import replace
 import numpy as np
 
 from edgekit.convert.mcu.graph import Graph, Operator, Tensor
-from edgekit.convert.mcu.legalise.constants import permutation
-from edgekit.convert.mcu.legalise.rewrite import with_operators
-
-_REDUCTIONS = frozenset(("MEAN", "REDUCE_MAX"))
+from edgekit.convert.mcu.legalise.constants import permutation, reduced_axes
+from edgekit.convert.mcu.legalise.rewrite import REDUCTIONS, with_operators
 
 
 def merge_transposes(graph: Graph) -> Graph:
@@ -41,7 +39,7 @@ def _merged(graph: Graph, operator: Operator, before: Operator) -> Operator:
         second = permutation(operator, graph.tensors)
         axes = None if second is None else [order[axis] for axis in second]
     else:
-        axes = _reduced(graph, operator, source, order) if operator.kind in _REDUCTIONS else None
+        axes = _reduced(graph, operator, source, order) if operator.kind in REDUCTIONS else None
     if axes is None:
         return operator
     graph.tensors.append(Tensor(f"axes of {operator.place}", (len(axes),), "int32", data=np.array(axes, np.int32)))
@@ -54,11 +52,9 @@ def _agrees(source: Tensor, between: Tensor, order: tuple[int, ...]) -> bool:
 
 def _reduced(graph: Graph, operator: Operator, source: Tensor, order: tuple[int, ...]) -> list[int] | None:
     """The axes of the source that a reduction of the transposed tensor sums over; null if the rest changes places."""
-    values = graph.tensors[operator.inputs[1]].data if len(operator.inputs) == 2 and operator.inputs[1] >= 0 else None
-    rank = len(order)
-    if values is None or values.dtype != np.int32 or not all(-rank <= axis < rank for axis in values.reshape(-1)):
+    gone, rank = reduced_axes(operator, graph.tensors), len(order)
+    if gone is None:
         return None
-    gone = {int(axis) % rank for axis in values.reshape(-1)}
     stays = [order[axis] for axis in range(rank) if axis not in gone and source.shape[order[axis]] != 1]
     left = math.prod(source.shape[axis] for axis in stays)
     if stays != sorted(stays) or left != math.prod(graph.tensors[operator.outputs[0]].shape):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 
 from edgekit.convert.mcu.graph import Graph, Operator
-from edgekit.convert.mcu.legalise.constants import permutation
-from edgekit.convert.mcu.legalise.rewrite import VIEWS, with_operators
+from edgekit.convert.mcu.legalise.constants import permutation, reduced_axes
+from edgekit.convert.mcu.legalise.rewrite import REDUCTIONS, VIEWS, with_operators
 
 
 def without_views(graph: Graph) -> tuple[Graph, dict[int, int]]:
@@ -14,7 +14,7 @@ def without_views(graph: Graph) -> tuple[Graph, dict[int, int]]:
     home: dict[int, int] = {}
     kept = []
     for operator in graph.operators:
-        if _moves_nothing(graph, operator):
+        if moves_nothing(graph, operator):
             source = operator.inputs[0]
             home[operator.outputs[0]] = home.get(source, source)
         else:
@@ -22,7 +22,8 @@ def without_views(graph: Graph) -> tuple[Graph, dict[int, int]]:
     return with_operators(graph, kept), home
 
 
-def _moves_nothing(graph: Graph, operator: Operator) -> bool:
+def moves_nothing(graph: Graph, operator: Operator) -> bool:
+    """Whether the bytes of its result are those of its first input, which is computed."""
     if not operator.inputs or operator.inputs[0] < 0 or len(operator.outputs) != 1:
         return False
     source, made = graph.tensors[operator.inputs[0]], graph.tensors[operator.outputs[0]]
@@ -38,7 +39,16 @@ def _moves_nothing(graph: Graph, operator: Operator) -> bool:
         order = permutation(operator, graph.tensors)
         moved = None if order is None else [axis for axis in order if source.shape[axis] != 1]
         return moved is not None and moved == sorted(moved)
+    if operator.kind in REDUCTIONS:  # over axes of size 1
+        return source.quantisation == made.quantisation and _reduces_nothing(graph, operator)
     return False
+
+
+def _reduces_nothing(graph: Graph, operator: Operator) -> bool:
+    """Whether each position of a reduction's result has one value to be made of."""
+    shape = graph.tensors[operator.inputs[0]].shape
+    axes = reduced_axes(operator, graph.tensors)
+    return axes is not None and len(axes) > 0 and all(shape[axis] == 1 for axis in axes)
 
 
 def _reverses(graph: Graph, operator: Operator) -> bool:

@@ -10,10 +10,11 @@ import numpy as np
 
 from edgekit.convert.mcu import arithmetic
 from edgekit.convert.mcu.graph import Operator, Tensor
-from edgekit.convert.mcu.lower import dsp, layouts, operands, overlaps
+from edgekit.convert.mcu.lower import dsp, operands, overlaps, rounding
 from edgekit.convert.mcu.lower.context import Context
 from edgekit.convert.mcu.steps import Overlap, Step
 
+_CONV_OHWI = _DEPTHWISE_HWC = 0  # layouts of the weights for the portable kernels
 _ORDER_ROWS, _ORDER_CHANNELS = 0, 1
 _ROUND_TWICE, _ROUND_ONCE = 0, 1
 _UNUSED = {"bias": 0, "multiplier": 0, "shift": 0}  # by the DSP kernels, whose weights hold them too
@@ -113,11 +114,12 @@ def depthwise_conv_2d(operator: Operator, context: Context) -> list[Step]:
 def _conv(operator: Operator, context: Context, window: _Window, groups: int) -> Step:
     rows = operands.constant(operator, context, 1).reshape(window.out_c, -1)
     channels = _channels(operator, context, rows.sum(axis=1, dtype=np.int64))
-    rounding = _ROUND_ONCE if operator.kind == "FULLY_CONNECTED" else _ROUND_TWICE
-    fields = {"groups": groups, "layout": layouts.CONV_OHWI, "rounding": rounding, "scratch_bytes": 0}
+    once = operator.kind == "FULLY_CONNECTED"
+    fields = {
+        "groups": groups, "layout": _CONV_OHWI, "rounding": _ROUND_ONCE if once else _ROUND_TWICE, "scratch_bytes": 0,
+    }  # fmt: skip
     data = {"weights": rows.reshape(-1), **channels.data()}
     if context.dsp and groups == 1:
-        once = rounding == _ROUND_ONCE
         stream = dsp.conv_tiles(rows, channels.bias, channels.multiplier, channels.shift, channels.output_zp, once=once)
         if stream is not None:
             fields.update(_UNUSED, layout=stream.layout, scratch_bytes=dsp.conv_scratch(rows.shape[1], window.in_c))
@@ -135,7 +137,7 @@ def _depthwise(operator: Operator, context: Context, window: _Window, multiplier
     channels = _channels(operator, context, taps.sum(axis=(0, 1), dtype=np.int64))
     fields = {
         "depth_multiplier": multiplier,
-        "layout": layouts.DEPTHWISE_HWC,
+        "layout": _DEPTHWISE_HWC,
         "order": _ORDER_ROWS,
         "scratch_bytes": 0,
     }
@@ -224,8 +226,18 @@ def _channels(operator: Operator, context: Context, sums: Any) -> _Channels:
     if len(weights.scales) not in (1, len(sums)):
         raise context.refuse(operator, f"it has {len(sums)} output channels and {len(weights.scales)} scales")
     multiplier, shift = arithmetic.channel_multipliers(source.scale, weights.scales, target.scale, len(sums))
-    folded = layouts.folded_bias(bias, sums, source.zero_point)
+    if operator.kind == "FULLY_CONNECTED":
+        products = np.array([arithmetic.single(scale) for scale in weights.scales]) * arithmetic.single(source.scale)
+        scales = np.broadcast_to(products / arithmetic.single(target.scale), len(sums))
+        multiplier = rounding.agreeing(scales, multiplier, shift, target.zero_point)
+    folded = folded_bias(bias, sums, source.zero_point)
     return _Channels(folded, multiplier, shift, target.zero_point)
+
+
+def folded_bias(bias: Any, sums: Any, input_zp: int) -> Any:
+    """int32 per channel: bias (int32 or None) minus input_zp times the sum of the weights (int64), as int32 wraps."""
+    whole = -input_zp * sums if bias is None else bias.astype(np.int64) - input_zp * sums
+    return (whole & 0xFFFFFFFF).astype(np.uint32).view(np.int32)
 
 
 def _window(operator: Operator, context: Context, read: Tensor, made: Tensor, k_h: int, k_w: int) -> _Window:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from edgekit.convert.mcu.arithmetic import quantize_multiplier
+from edgekit.convert.mcu import pairs
 from edgekit.convert.mcu.graph import Operator, Quantisation
 from edgekit.convert.mcu.lower import geometry, operands
 from edgekit.convert.mcu.lower.context import Context
@@ -18,59 +18,53 @@ _RANK = 5
 
 def add(operator: Operator, context: Context) -> list[Step]:
     """int8 addition, each operand with its own scale."""
-    return [_sum(operator, context, subtract=False)]
+    return _activated("add", operator, context, subtract=0)
 
 
 def sub(operator: Operator, context: Context) -> list[Step]:
     """int8 subtraction, each operand with its own scale."""
-    return [_sum(operator, context, subtract=True)]
+    return _activated("add", operator, context, subtract=1)
 
 
 def mul(operator: Operator, context: Context) -> list[Step]:
     """int8 multiplication."""
-    pair = _pair(operator, context, commutes=True)
-    # The reference multiplies and divides the scales in float32.
-    product = np.float32(pair.a.scale) * np.float32(pair.b.scale) / np.float32(pair.output.scale)
-    multiplier, shift = quantize_multiplier(float(product))
-    low, high = operands.activation(operator, context, pair.output)
-    fields = {
-        **pair.zero_points, "multiplier": multiplier, "shift": shift, "act_min": low, "act_max": high,
-    }  # fmt: skip
-    return [pair.step("mul", fields)]
+    return _activated("mul", operator, context)
 
 
 def squared_difference(operator: Operator, context: Context) -> list[Step]:
     """(a - b)^2, each operand with its own scale."""
-    pair = _pair(operator, context, commutes=True)
-    twice = 2 * float(max(np.float32(pair.a.scale), np.float32(pair.b.scale)))
-    fields = _operand_multipliers(pair, twice)
-    output = twice * twice / float(np.float32(1 << 14) * np.float32(pair.output.scale))
-    fields["output_multiplier"], fields["output_shift"] = _below_one(operator, context, output)
-    return [pair.step("squared_difference", {**pair.zero_points, **fields})]
+    return _step("squared_difference", operator, context)
 
 
 def minimum(operator: Operator, context: Context) -> list[Step]:
     """The lesser stored value."""
-    return [_extreme(operator, context, greatest=False)]
+    return _step("minmax", operator, context, maximum=0)
 
 
 def maximum(operator: Operator, context: Context) -> list[Step]:
     """The greater stored value."""
-    return [_extreme(operator, context, greatest=True)]
+    return _step("minmax", operator, context, maximum=1)
 
 
 def prelu(operator: Operator, context: Context) -> list[Step]:
     """x, or alpha * x where x is negative."""
-    pair = _pair(operator, context, commutes=False)
-    source, alpha, target = (np.float32(q.scale) for q in (pair.a, pair.b, pair.output))
-    positive = quantize_multiplier(float(source / target))
-    negative = quantize_multiplier(float(source * alpha / target))
-    fields = {
-        "input_zp": pair.a.zero_point, "alpha_zp": pair.b.zero_point, "output_zp": pair.output.zero_point,
-        "positive_multiplier": positive[0], "positive_shift": positive[1],
-        "negative_multiplier": negative[0], "negative_shift": negative[1],
-    }  # fmt: skip
-    return [pair.step("prelu", fields)]
+    return _step("prelu", operator, context)
+
+
+def _activated(kernel: str, operator: Operator, context: Context, **fields: int) -> list[Step]:
+    output = operands.per_tensor(operator, context, operator.outputs[0])
+    low, high = operands.activation(operator, context, output)
+    return _step(kernel, operator, context, **fields, act_min=low, act_max=high)
+
+
+def _step(kernel: str, operator: Operator, context: Context, **fields: int) -> list[Step]:
+    """The kernel call; ``fields`` are those of the record that don't follow from shapes and quantisations."""
+    pair = _pair(operator, context, commutes=operator.kind not in ("SUB", "PRELU"))
+    try:
+        scaled = pairs.PAIRS[operator.kind].fields(pair.a, pair.b, pair.output)
+    except ArithmeticError as error:
+        raise context.refuse(operator, str(error)) from error
+    return [pair.step(kernel, {**scaled, **fields})]
 
 
 @dataclass(frozen=True)
@@ -86,11 +80,6 @@ class _Pair:
     data: dict[str, Any]
     overlaps: tuple[Overlap, ...]
 
-    @property
-    def zero_points(self) -> dict[str, int]:
-        """a_zp, b_zp and output_zp."""
-        return {"a_zp": self.a.zero_point, "b_zp": self.b.zero_point, "output_zp": self.output.zero_point}
-
     def step(self, kernel: str, fields: dict[str, int]) -> Step:
         """The kernel call, with the record's further fields."""
         reads = tuple(dict.fromkeys(self.offsets[name] for name in ("a", "b") if name in self.offsets))
@@ -105,39 +94,6 @@ class _Pair:
             offsets=self.offsets,
             data=self.data,
         )
-
-
-def _sum(operator: Operator, context: Context, *, subtract: bool) -> Step:
-    pair = _pair(operator, context, commutes=not subtract)
-    twice = 2 * float(max(np.float32(pair.a.scale), np.float32(pair.b.scale)))
-    fields = _operand_multipliers(pair, twice)
-    output = twice / (float(1 << 20) * float(np.float32(pair.output.scale)))
-    fields["output_multiplier"], fields["output_shift"] = _below_one(operator, context, output)
-    low, high = operands.activation(operator, context, pair.output)
-    return pair.step(
-        "add", {"subtract": int(subtract), **pair.zero_points, **fields, "act_min": low, "act_max": high}
-    )  # fmt: skip
-
-
-def _extreme(operator: Operator, context: Context, *, greatest: bool) -> Step:
-    pair = _pair(operator, context, commutes=True)
-    if not pair.a == pair.b == pair.output:
-        raise context.refuse(operator, "it compares stored values, and its tensors differ in scale or zero point")
-    return pair.step("minmax", {"maximum": int(greatest)})
-
-
-def _operand_multipliers(pair: _Pair, twice: float) -> dict[str, int]:
-    a = quantize_multiplier(float(np.float32(pair.a.scale)) / twice)
-    b = quantize_multiplier(float(np.float32(pair.b.scale)) / twice)
-    return {"a_multiplier": a[0], "a_shift": a[1], "b_multiplier": b[0], "b_shift": b[1]}
-
-
-def _below_one(operator: Operator, context: Context, value: float) -> tuple[int, int]:
-    """LiteRT's kernel insists on a multiplier below 1 here."""
-    multiplier, shift = quantize_multiplier(value)
-    if not 0.0 < value < 1.0 or shift > 0:
-        raise context.refuse(operator, f"its scales differ too much (a multiplier of {value:.3g})")
-    return multiplier, shift
 
 
 def _pair(operator: Operator, context: Context, *, commutes: bool) -> _Pair:

@@ -69,14 +69,17 @@ def walk_distance(dims: Sequence[int], reads: Sequence[int], writes: Sequence[in
 
     ``start`` is the first write's place less the first read's, each counted from its buffer's begin.
     """
-    position = np.zeros(tuple(dims), np.int64)
-    read, write = position.copy(), position + start
-    for axis, size in enumerate(dims):
+    return distance(positions(dims, reads), positions(dims, writes) + start, run)
+
+
+def positions(dims: Sequence[int], strides: Sequence[int]) -> npt.NDArray[np.int64]:
+    """Where a walk through ``dims`` in order gets to, in bytes from where it begins: one after the other."""
+    found = np.zeros(tuple(dims), np.int64)
+    for axis, (size, stride) in enumerate(zip(dims, strides, strict=True)):
         shape = [1] * len(dims)
         shape[axis] = size
-        steps = np.arange(size, dtype=np.int64).reshape(shape)
-        read, write = read + steps * reads[axis], write + steps * writes[axis]
-    return distance(read.reshape(-1), write.reshape(-1), run)
+        found += stride * np.arange(size, dtype=np.int64).reshape(shape)
+    return found.reshape(-1)
 
 
 def distance(reads: npt.NDArray[np.int64], writes: npt.NDArray[np.int64], run: int) -> int:

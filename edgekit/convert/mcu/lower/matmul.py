@@ -8,9 +8,9 @@ import numpy as np
 
 from edgekit.convert.mcu.arithmetic import quantize_multiplier
 from edgekit.convert.mcu.graph import Operator
-from edgekit.convert.mcu.lower import geometry, operands
+from edgekit.convert.mcu.lower import geometry, operands, overlaps
 from edgekit.convert.mcu.lower.context import Context
-from edgekit.convert.mcu.steps import Step
+from edgekit.convert.mcu.steps import Overlap, Step
 
 _RANK = 3
 _MOST = 33000  # EK_MATMUL_MOST
@@ -46,13 +46,26 @@ def batch_matmul(operator: Operator, context: Context) -> list[Step]:
         reads=tuple(dict.fromkeys(offsets[name] for name in ("a", "b") if name in offsets)),
         writes=(made,),
         scratch_bytes=0,
-        overlaps=(),
+        overlaps=_overlaps(fields, offsets),
         fields=fields,
         offsets=offsets,
         data=data,
         macs=math.prod(made_shape) * fields["depth"],
     )
     return [step]
+
+
+def _overlaps(fields: dict[str, int], offsets: dict[str, int]) -> tuple[Overlap, ...]:
+    """The kernels make row by row, and read for each its row of a and all of b."""
+    batches = [fields[f"batches_{i}"] for i in range(_RANK)]
+    distances: dict[int, int] = {}
+    for name, row_stride in (("a", fields["a_row_stride"]), ("b", 0)):
+        if name in offsets:
+            strides = [fields[f"{name}_batch_strides_{i}"] for i in range(_RANK)]
+            lowest = geometry.positions([*batches, fields["rows"]], [*strides, row_stride])
+            distance = overlaps.by_pieces(lowest, fields["columns"])
+            distances[offsets[name]] = max(distance, distances.get(offsets[name], 0))
+    return tuple(Overlap(read, offsets["output"], distance) for read, distance in distances.items())
 
 
 def _matrices(

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from edgekit.convert.mcu import arithmetic
+from edgekit.convert.mcu import arithmetic, pairs
 from edgekit.convert.mcu.graph import Operator, Quantisation, Tensor
 from edgekit.convert.mcu.lower.context import Context
 
@@ -36,13 +36,10 @@ def per_tensor(operator: Operator, context: Context, number: int) -> Quantisatio
 
 def activation(operator: Operator, context: Context, output: Quantisation) -> tuple[int, int]:
     """(act_min, act_max) of the fused activation, which may be missing from the options."""
-    function = operator.options.get("fused_activation_function", "NONE")
-    if function not in arithmetic.FUSED_ACTIVATIONS:
-        raise context.refuse(operator, f"its fused activation is {function}")
-    low, high = arithmetic.activation_range(function, output)
-    if low > high:
-        raise context.refuse(operator, f"the range of its fused {function} lies outside int8 at this scale")
-    return low, high
+    try:
+        return pairs.clamp(operator.options, output)
+    except ArithmeticError as error:
+        raise context.refuse(operator, str(error)) from error
 
 
 def image(operator: Operator, context: Context, tensor: Tensor) -> tuple[int, int, int, int]:

@@ -1,6 +1,7 @@
 """MEAN and REDUCE_MAX over any axes.
 
 SUM is left out: LiteRT 2.3's reference kernel takes int8 for uint8 there, so that no result could be held against it.
+Only that over axes of size 1 is known, as a view (legalise/views.py).
 """
 
 from __future__ import annotations

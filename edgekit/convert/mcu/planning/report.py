@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from edgekit.convert.mcu.lower.dsp import GROUP
 from edgekit.convert.mcu.pack import step_name
-from edgekit.convert.mcu.steps import Plan, Program
+from edgekit.convert.mcu.steps import Plan, Program, Step
 from edgekit.errors import RegressedError
+
+_PORTABLE_LAYOUT = 0  # EK_CONV_OHWI and EK_DEPTHWISE_HWC: weights as the portable kernels take them
 
 
 def peak_step(program: Program, made: Plan) -> int:
@@ -104,3 +107,34 @@ def over_budget(program: Program, made: Plan, budget_bytes: int, board: str) -> 
         peak_step=peak.name,
         peak_buffers=[{"name": p.name, "made_by": p.maker, "bytes": p.bytes, "offset": p.offset} for p in peak.pieces],
     )
+
+
+@dataclass(frozen=True)
+class PortableLayer:
+    """A convolution that runs by the portable kernel although the program is for a core with the DSP extension."""
+
+    name: str
+    macs: int
+    reason: str
+
+
+def portable_layers(program: Program) -> tuple[PortableLayer, ...]:
+    """The convolutions of a program for the DSP kernels that those can't do, most multiply-accumulates first."""
+    if not program.dsp:
+        return ()
+    found = [
+        PortableLayer(step.name, step.macs, _why_portable(step))
+        for step in program.steps
+        if step.kernel in ("conv", "depthwise") and step.fields["layout"] == _PORTABLE_LAYOUT
+    ]
+    return tuple(sorted(found, key=lambda layer: -layer.macs))
+
+
+def _why_portable(step: Step) -> str:
+    if step.fields.get("groups", 1) != 1:
+        return f"a grouped convolution ({step.fields['groups']} groups)"
+    if step.fields.get("depth_multiplier", 1) != 1:
+        return f"a depth multiplier of {step.fields['depth_multiplier']}"
+    if step.kernel == "depthwise" and step.fields["out_c"] % GROUP:
+        return f"{step.fields['out_c']} channels, which {GROUP} does not divide"
+    return "some input could take a sum out of the DSP kernel's range"
