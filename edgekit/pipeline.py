@@ -21,7 +21,7 @@ from edgekit.convert.check import Checked
 from edgekit.convert.launch import Outcome
 from edgekit.convert.mcu.compile import Compiled, compile_file
 from edgekit.convert.mcu.exact import INT8_SUFFIX
-from edgekit.convert.mcu.foreign import compile_foreign
+from edgekit.convert.mcu.foreign import compile_foreign, for_portable_kernels
 from edgekit.convert.mcu.target import has_dsp
 from edgekit.convert.request import ConvertRequest
 from edgekit.device import check as device_check
@@ -60,13 +60,15 @@ Say = Callable[[str], None]
 class Subject:
     """An artifact with the inputs to run it on; ``exported`` is null for a file that was converted elsewhere.
 
-    ``expected`` are the outputs that it must give bit by bit, where something else than PyTorch says so.
+    ``expected`` are the outputs that it must give bit by bit, where something else than PyTorch says so. ``judged`` is
+    the file that was run on the host, where that is another one (other kernels, the same outputs).
     """
 
     artifact: Artifact
     exported: Exported | None
     inputs: tuple[str, ...]
     expected: tuple[str, ...] = ()
+    judged: Artifact | None = None
 
 
 @dataclass
@@ -185,7 +187,9 @@ def subjects(request: ConvertRequest, device: Device, on_event: OnEvent, output:
         )
         found.ready.append(Subject(artifact, None, inputs))
         return found
-    found.outcome = convert(request, output, on_event)
+    # The backend packs for the DSP kernels, which not every core has; the host runs either.
+    portable = runnable == ("edgekit-mcu",) and not has_dsp(device.info().abi or "")
+    found.outcome = convert(request, None if portable else output, on_event)
     found.errors.update(found.outcome.errors)
     for artifact in found.outcome.artifacts:
         exported = found.outcome.exported
@@ -194,8 +198,17 @@ def subjects(request: ConvertRequest, device: Device, on_event: OnEvent, output:
         if ENGINE_OF_FORMAT.get(artifact.format) not in runnable:
             found.skipped[artifact.format] = f"{device.info().spec} has no runtime for {artifact.format} files"
         else:
-            found.ready.append(Subject(artifact, exported, exported.golden.inputs))
+            packed = _portable(artifact, request, output) if portable else artifact
+            found.ready.append(Subject(packed, exported, exported.golden.inputs, judged=artifact))
     return found
+
+
+def _portable(artifact: Artifact, request: ConvertRequest, output: Path | None) -> Artifact:
+    """A packed model for a core without the DSP extension."""
+    if output is not None:
+        convert_stage.check_output(output)
+    packed = for_portable_kernels(artifact, Cache(Path(request.cache)))
+    return convert_stage.deliver(packed, output) if output else packed
 
 
 def _compiled(request: ConvertRequest, path: Path, device: Device, output: Path | None) -> Subjects:
@@ -324,15 +337,18 @@ def _check_all(found: Subjects, request: ConvertRequest, device: Device, threads
             return DeviceParity(passed=None, bit_equal=None, reason="no PyTorch model was given to compare with")
         if not request.check_parity:
             return DeviceParity(passed=None, bit_equal=None, reason="turned off with --no-parity")
-        outputs = entries.parity_outputs(cache, subject.artifact, subject.exported)
+        outputs = entries.parity_outputs(cache, subject.judged or subject.artifact, subject.exported)
         try:
             golden = subject.exported.golden
             return device_check.check(subject.artifact, golden, device, host_outputs=outputs, threads=threads)
         except EdgekitError as error:
             return error
 
-    with ThreadPoolExecutor(max_workers=2) as pool:
-        results = list(pool.map(one, found.ready))
+    if len(found.ready) == 1:  # in this thread: Ctrl-C would wait for the end of another, and that can be minutes
+        results = [one(found.ready[0])]
+    else:
+        with ThreadPoolExecutor(max_workers=2) as pool:
+            results = list(pool.map(one, found.ready))
     checked = {}
     for subject, result in zip(found.ready, results, strict=True):
         if isinstance(result, EdgekitError):

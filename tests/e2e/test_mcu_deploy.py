@@ -171,6 +171,14 @@ def test_a_pytorch_model_is_quantised_and_runs_bit_equal(calibration: Path, tmp_
     assert sha256_of(Path(converted["path"])) == converted["sha256"] == made["artifact"]["sha256"]
 
 
+def test_a_pytorch_model_for_a_core_without_dsp(calibration: Path, pty: str, tmp_path: Path) -> None:
+    arguments = ("--calibration", str(calibration), "-o", str(tmp_path / "out"))
+    made = deploy(f"serial:{pty}", Path(f"{ZOO}:tiny"), *arguments)
+    assert not unpack(Path(made["artifact"]["path"]).read_bytes()).dsp
+    assert list((tmp_path / "out").iterdir()) == [Path(made["artifact"]["path"])]
+    assert made["device_parity"]["passed"] is True and made["device_parity"]["bit_equal"] is True
+
+
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ...]:
     import torch
@@ -348,15 +356,17 @@ def test_a_cache_entry_that_was_tampered_with(models: Path, tmp_path: Path) -> N
 
 
 @contextmanager
-def measuring(model: Path) -> Iterator[tuple[subprocess.Popen[str], psutil.Process, list[str]]]:
-    """A deploy that has begun to count a model which takes seconds, its QEMU, and what it has said."""
-    process = started("deploy", *M7, str(model), "--golden-count", "1", "--json")
+def measuring(
+    model: Path, stage: str = "repeat 1 of 3", samples: int = 1
+) -> Iterator[tuple[subprocess.Popen[str], psutil.Process, list[str]]]:
+    """A deploy that is at this stage with a model that takes seconds, its QEMU, and what it has said."""
+    process = started("deploy", *M7, str(model), "--golden-count", str(samples), "--json")
     assert process.stderr is not None
     said = []
     try:
         for line in process.stderr:
             said.append(line)
-            if "repeat 1 of 3" in line:
+            if stage in line:
                 break
         family = psutil.Process(process.pid).children(recursive=True)
         (qemu,) = [child for child in family if child.name().startswith("qemu-system")]
@@ -378,8 +388,9 @@ def gone(process: psutil.Process) -> bool:
     return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
 
 
-def test_ctrl_c_ends_the_virtual_board_too(models: Path) -> None:
-    with measuring(models / "heavy.tflite") as (process, qemu, said):
+@pytest.mark.parametrize(("stage", "samples"), [("parity on the device", 24), ("repeat 1 of 3", 1)])
+def test_ctrl_c_ends_the_virtual_board_too(models: Path, stage: str, samples: int) -> None:
+    with measuring(models / "heavy.tflite", stage, samples) as (process, qemu, said):
         process.send_signal(signal.SIGINT)
         done, took_s = ended(process, said)
         assert gone(qemu)

@@ -7,5 +7,5 @@ DSP_CORES = ("cortex-m4", "cortex-m7", "cortex-m33", "cortex-m55", "cortex-m85")
 
 
 def has_dsp(core: str) -> bool:
-    """Whether weights are laid out for the DSP kernels. Any runtime runs either layout; this is the faster one."""
+    """Whether weights are laid out for the DSP kernels. Cores without them, and only those, need the other layout."""
     return core in DSP_CORES

@@ -91,7 +91,14 @@ def identity(payload: bytes) -> Identity:
     texts = payload[_IDENTITY.size :].split(b"\0")
     if len(texts) != 5 or texts[4] or not all(_NAME.fullmatch(text) for text in texts[:4]):
         raise MalformedError("identify")
-    if counts not in COUNTS or not div or not 1 <= window <= 64 or not 32 <= bulk <= 992 or bulk % 32:
+    if (
+        counts not in COUNTS
+        or not div
+        or (COUNTS[counts] == "cycles" and not clock)
+        or not 1 <= window <= 64
+        or not 32 <= bulk <= 992
+        or bulk % 32
+    ):
         raise MalformedError("identify")
     version, build_hash, board, core = (text.decode("ascii") for text in texts[:4])
     return Identity(
