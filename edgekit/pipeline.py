@@ -80,6 +80,11 @@ class Subjects:
     errors: dict[str, EdgekitError] = field(default_factory=dict)
     outcome: Outcome = field(default_factory=Outcome)
 
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What has to be known of the model, whatever it was converted to."""
+        return self.outcome.exported.warnings if self.outcome.exported else ()
+
 
 def convert(request: ConvertRequest, output: Path | None, on_event: OnEvent) -> Outcome:
     """Model spec → artifacts; a file that failed parity is an error and is not copied to ``output``."""

@@ -55,7 +55,8 @@ def command(model: str, as_json: bool, quiet: bool, traceback: bool, **given: An
     if as_json:
         listed = [_plain(d) for d in made]
         skipped = [{"format": name, "reason": reason} for name, reason in found.skipped.items()]
-        output.document({"deployments": listed, "skipped": skipped, **failures(found.errors, request.formats)})
+        fields = {"deployments": listed, "skipped": skipped, "warnings": list(found.warnings)}
+        output.document({**fields, **failures(found.errors, request.formats)})
     elif made or found.skipped:
         show(made, found)
     return finish(found.errors, request.formats, found.outcome.tracebacks if traceback else {})
@@ -96,6 +97,11 @@ def show(made: list[Any], found: Any) -> None:
         console.print("Emulated: these times show that it runs, not how fast a device is." if timed else
                       "Emulated: executed instructions were counted, exactly; an emulator has no time.",
                       soft_wrap=True)  # fmt: skip
+    for warning in found.warnings:
+        console.print(f"Note: {warning}", soft_wrap=True)
+    for d in made:
+        for warning in d.artifact.warnings:
+            console.print(f"{d.artifact.format}: note: {warning}.", soft_wrap=True)
     for name, reason in found.skipped.items():
         console.print(f"{name}: not measured: {reason}.", soft_wrap=True)
     for d in made:

@@ -449,8 +449,8 @@ def test_an_interrupt_leaves_a_link_that_works_or_says_that_it_is_lost(open_link
     before = signal.signal(signal.SIGALRM, interrupt)
     try:
         for number in range(24):  # at most 24 ms: the whole push takes longer on any machine
-            signal.setitimer(signal.ITIMER_REAL, 0.001 * (number + 1))
             with pytest.raises(KeyboardInterrupt):
+                signal.setitimer(signal.ITIMER_REAL, 0.001 * (number + 1))  # it may strike before the next line
                 if number % 2:
                     sync_of(link).push(io.BytesIO(data), f"{REMOTE}/cut")
                 run(link, "cat", "/dev/zero", max_output=1 << 40)

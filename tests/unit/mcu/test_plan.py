@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -15,6 +17,8 @@ from edgekit.errors import ConvertError, MissingConverterError, RegressedError
 from tests.unit.mcu import networks
 from tests.unit.mcu.brute import smallest
 from tests.unit.mcu.programs import chain, program, step, tiny
+
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.mark.parametrize("start", range(0, 240, 40))
@@ -194,3 +198,61 @@ def test_over_budget_names_the_peak_and_its_buffers():
 def test_a_working_set_counts_shared_bytes_once():
     p = chain([400, 800], distance=0)
     assert working_set(p, plan(p), 0).bytes == 800
+
+
+_INTERRUPTED = """
+import os, signal, sys, time
+from edgekit.convert.mcu.planning import exact
+from ortools.sat.python import cp_model
+
+model = cp_model.CpModel()  # a pigeonhole, which no solver of this kind settles in a minute
+literals = [[model.NewBoolVar("") for _ in range(14)] for _ in range(15)]
+for row in literals:
+    model.AddBoolOr(row)
+for column in zip(*literals):
+    for first in range(15):
+        for second in range(first):
+            model.AddBoolOr([column[first].Not(), column[second].Not()])
+solver = cp_model.CpSolver()
+solver.parameters.max_time_in_seconds = 60
+solver.parameters.num_workers = 1
+solver.parameters.cp_model_presolve = False
+solver.parameters.symmetry_level = 0
+solver.parameters.catch_sigint_signal = False
+signal.setitimer(signal.ITIMER_REAL, 1.0)
+signal.signal(signal.SIGALRM, lambda *_: os.kill(os.getpid(), signal.SIGINT))
+began = time.monotonic()
+try:
+    exact._interruptibly(solver, model)
+    print("solved")
+except KeyboardInterrupt:
+    print("interrupted", time.monotonic() - began < 20)
+"""
+_PLANNED = """
+import os, signal, time
+from edgekit.convert.mcu.plan import plan
+from edgekit.convert.mcu.planning import exact
+from tests.unit.mcu.programs import tiny
+
+solved, solve = [], exact._interruptibly
+exact._interruptibly = lambda *given: solved.append(solve(*given)) or solved[-1]
+seed = 0
+while not solved:
+    plan(tiny(seed))
+    seed += 1
+try:
+    os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(5)
+except KeyboardInterrupt:
+    print("clean", len(solved) > 0)
+"""
+
+
+@pytest.mark.parametrize(("code", "said"), [(_INTERRUPTED, "interrupted True"), (_PLANNED, "clean True")])
+def test_ctrl_c_during_and_after_a_search(code, said):
+    """OR-Tools' own handling would let the search go on, and leave Ctrl-C ending Python without any clean-up."""
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120, check=False,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )  # fmt: skip
+    assert (done.returncode, done.stdout.strip()) == (0, said), done.stderr

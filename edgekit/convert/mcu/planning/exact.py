@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,6 +33,17 @@ class Effort:
 
     seconds: float
     workers: int
+
+
+def _interruptibly(solver: Any, model: Any) -> Any:
+    """Solve in a thread, so that Ctrl-C is not held up until the search ends."""
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        search = pool.submit(solver.Solve, model)
+        try:
+            return search.result()
+        except BaseException:
+            solver.StopSearch()
+            raise
 
 
 def _solver_module() -> Any:
@@ -92,7 +104,9 @@ class _Arena:
         solver.parameters.num_workers = effort.workers
         solver.parameters.interleave_search = effort.workers > 1  # the same result every time
         solver.parameters.random_seed = 5
-        status = solver.Solve(self.model)
+        # It would leave SIGINT at its default behind, so that the next Ctrl-C ends Python without a clean-up.
+        solver.parameters.catch_sigint_signal = False
+        status = _interruptibly(solver, self.model)
         return solver, status in (self.cp.OPTIMAL, self.cp.FEASIBLE)
 
     def placement(self, solver: Any) -> Placement:
