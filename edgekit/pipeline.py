@@ -162,7 +162,7 @@ def runnable_formats(device: Device) -> tuple[str, ...]:
     """
     info = device.info()
     names = tuple(name for name, engine in ENGINE_OF_FORMAT.items() if engine in info.engines)
-    if len(names) > 1:
+    if info.transport == "local":
         names = tuple(name for name in names if name != "mcu")
     if not names:
         raise DeviceError(

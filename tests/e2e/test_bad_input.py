@@ -144,7 +144,9 @@ def commands(folder: Path) -> dict[str, Bad]:
         "results since a strange time": Bad(["results", "--since", "yesterdayish"], 2, "usage", "yesterdayish"),
         # devices and their runtimes
         "unknown device": Bad(["deploy", model, "--device", "hots"], 13, "device", "no device 'hots'", "hots", "host"),
-        "device of another form": Bad(["deploy", model, "-d", "serial:/dev/x"], 13, "device", "serial:", "/dev/x"),
+        "device of another form": Bad(["deploy", model, "-d", "ios:x"], 13, "device", "iPhones", "ios:x"),
+        "no such port": Bad(["deploy", model, "-d", "serial:/dev/x"], 13, "device", "can't be opened", "/dev/x"),
+        "no such board": Bad(["deploy", model, "-d", "virtual:cortex-m9"], 13, "device", "no board", "cortex-m9"),
         "no such phone": Bad(["deploy", model, "-d", "adb:123"], 13, "device", "no Android device 123", "123"),
         "no phone of that profile": Bad(["deploy", model, "-d", "pixel7"], 13, "device", "no Android device is"),
         "no such address": Bad(["deploy", model, "-d", "adb:here:x"], 13, "device", "no HOST:PORT", "here:x"),
@@ -218,7 +220,7 @@ def test_reasons_are_facts_for_programs(results: dict[str, tuple[Bad, Future[Don
 
     assert fact("nan", "reason") == "nan"
     assert fact("constant", "reason") == "constant"
-    assert fact("unknown format", "known") == ["coreml", "executorch", "litert", "onnx"]
+    assert fact("unknown format", "known") == ["coreml", "executorch", "litert", "mcu", "onnx"]
     assert fact("no coremltools", "missing") == ["coremltools"]
     assert fact("wrong input shape", "expected_channels") == 3
 

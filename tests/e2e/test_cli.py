@@ -245,9 +245,10 @@ def test_evaluate_scores_files_by_their_runtimes(out: Path, deployed: Done, data
 
 
 def test_devices_lists_this_machine() -> None:
-    (host,) = edgekit("devices", "--json").json()["devices"]
+    host, *boards = edgekit("devices", "--json").json()["devices"]
+    assert all(board["spec"].startswith("virtual:cortex-") and board["emulated"] for board in boards)
     assert (host["spec"], host["transport"], host["emulated"], host["lease"]) == ("host", "local", False, None)
-    assert host["state"] == "ready" and set(host["engines"]) == {"executorch", "litert", "onnxruntime"}
+    assert host["state"] == "ready" and set(host["engines"]) == {"executorch", "litert", "onnxruntime", "edgekit-mcu"}
     for name in ("name", "profile", "abi", "os_build", "soc"):
         assert name in host
     people = edgekit("devices")
