@@ -19,31 +19,28 @@ from edgekit.device.device import Conditions
 from edgekit.device.mcu import boards
 from edgekit.device.mcu.agent import INPUTS, Agent, Loaded
 from edgekit.device.mcu.answers import Identity
+from edgekit.device.mcu.bench import bench, counter_of, ns_per_count
 from edgekit.device.mcu.boards import Board
+from edgekit.device.mcu.fits import check_fits
 from edgekit.device.mcu.images import find_image
 from edgekit.device.mcu.listing import ENGINE, describe
-from edgekit.errors import DeadlineError, DeviceError, RegressedError, UsageError
+from edgekit.device.mcu.tensors import outside, stacks_of, stored
+from edgekit.errors import DeadlineError, DeviceError, UsageError
 from edgekit.harness.content import sha256_of
-from edgekit.harness.int8_tensors import outside_shape, to_outside, to_stored
+from edgekit.harness.int8_tensors import outside_shape
 from edgekit.job import Counted, Job, JobResult
 from edgekit.records import (
     Artifact,
     ClockRegime,
-    Counter,
     DeviceInfo,
     DeviceState,
     Footprint,
     OpTime,
-    Plan,
     Push,
     TensorSpec,
 )
 from edgekit.version import __version__
 
-# Counted instructions are the same in every run: more than this many only show it again.
-COUNTED_RUNS = 3
-# Runs asked for at once, so that a job ends near its limits.
-_BATCH = 10
 _STATE_MISSING = ("frequencies_khz", "temperatures_c", "load_1min", "battery_percent")
 
 Array = npt.NDArray[Any]
@@ -209,14 +206,14 @@ class BoardDevice:
             raise UsageError("A job of mode outputs names no outputs_dir.", where=job.artifact,
                              next_step="Name a folder.")  # fmt: skip
         ends = time.monotonic() + timeout_s if timeout_s else None
-        stacks = _stacks(job, packed)
+        stacks = stacks_of(job, packed)
         rows: list[list[Array]] = []
         for sample in range(len(stacks[0])):
             if ends and time.monotonic() > ends:
                 raise DeadlineError(f"{sample} of {len(stacks[0])} samples were done within {timeout_s:g} s.",
                                     where=self._spec, next_step="Give fewer samples.")  # fmt: skip
-            done = agent.run(_stored(packed, stacks, sample))
-            rows.append(_outside(packed, done.outputs))
+            done = agent.run(stored(packed, stacks, sample))
+            rows.append(outside(packed, done.outputs))
         folder = Path(job.outputs_dir)
         folder.mkdir(parents=True, exist_ok=True)
         names = []
@@ -229,11 +226,11 @@ class BoardDevice:
         agent, packed = self._ready(job, ekm)
         self._load_inputs(agent, job, packed, ekm)
         agent.memory(repaint=True)
-        values, overhead, timed_out = _bench(agent, job.plan)
+        values, overhead, timed_out = bench(agent, job.plan)
         result = msgspec.structs.replace(
             self._blank(agent.identity), counted=self._counted(agent, values, ekm), timed_out=timed_out
         )
-        to_ns = _ns_per_count(agent.identity)
+        to_ns = ns_per_count(agent.identity)
         if to_ns is None:
             return result
         samples = tuple(max(1, round(value * to_ns)) for value in values)
@@ -244,7 +241,7 @@ class BoardDevice:
     def _profiled(self, job: Job, ekm: bytes, timeout_s: float | None) -> JobResult:
         agent, packed = self._ready(job, ekm)
         self._load_inputs(agent, job, packed, ekm)
-        to_ns, counter = _ns_per_count(agent.identity), _counter(agent.identity)
+        to_ns, counter = ns_per_count(agent.identity), counter_of(agent.identity)
         runs = [agent.profile() for _ in range(1 if to_ns is None else job.plan.min_runs)]
         totals = [round(sum(run.values)) for run in runs]
         ops = []
@@ -277,11 +274,11 @@ class BoardDevice:
 
     def _load_inputs(self, agent: Agent, job: Job, packed: Packed, ekm: bytes) -> None:
         """The first sample, which the bench copies into place before every run."""
-        blob = _stored(packed, _stacks(job, packed), 0)
+        blob = stored(packed, stacks_of(job, packed), 0)
         agent.load(blob, agent.inputs_offset(len(ekm)), kind=INPUTS)
 
     def _counted(self, agent: Agent, values: Sequence[float], ekm: bytes) -> Counted | None:
-        counter = _counter(agent.identity)
+        counter = counter_of(agent.identity)
         if counter is None:
             return None
         memory = agent.memory()
@@ -301,98 +298,3 @@ def image_bytes(board: str) -> int | None:
         return find_image(board).manifest.image_bytes
     except DeviceError:
         return None
-
-
-def check_fits(packed: Packed, ekm_bytes: int, identity: Identity) -> None:
-    """Refuse a model that the board has no memory or kernels for, before anything is sent.
-
-    Raises:
-        RegressedError: arena or store is too small; the operator that needs the most is named.
-        DeviceError: its weights are laid out for kernels that the board does not have.
-    """
-    if packed.dsp and identity.kernels == "portable":
-        raise DeviceError(
-            f"{packed.name} is packed for the DSP kernels; {identity.board} has the portable ones.", where=packed.name,
-            next_step=f"Pack it for this board and deploy the .ekm: edgekit mcu compile MODEL --board {identity.board}",
-        )  # fmt: skip
-    if packed.arena_bytes > identity.arena_bytes:
-        raise RegressedError(
-            f"{packed.name} needs an arena of {packed.arena_bytes:,} bytes; {identity.board} has "
-            f"{identity.arena_bytes:,}.",
-            where=packed.peak_operator or packed.name,
-            next_step="Take a smaller model or input; edgekit mcu plan shows what takes the room.",
-            arena_bytes=packed.arena_bytes, available_bytes=identity.arena_bytes, peak_operator=packed.peak_operator,
-        )  # fmt: skip
-    if ekm_bytes > identity.store_bytes:
-        raise RegressedError(
-            f"{packed.name} has {ekm_bytes:,} bytes; {identity.board} has room for {identity.store_bytes:,}.",
-            where=packed.name, next_step="Take a smaller model; most of it is weights.",
-            model_bytes=ekm_bytes, available_bytes=identity.store_bytes,
-        )  # fmt: skip
-
-
-def _counter(identity: Identity) -> Counter | None:
-    return identity.counts if identity.counts in ("cycles", "instructions") else None  # type: ignore[return-value]
-
-
-def _ns_per_count(identity: Identity) -> float | None:
-    """Nanoseconds in one of what the board counts; None if that says nothing of time."""
-    if identity.counts == "instructions":
-        return None
-    return 1e9 / identity.clock_hz if identity.counts == "cycles" else 1.0
-
-
-def _bench(agent: Agent, plan: Plan) -> tuple[list[float], int, bool]:
-    """Runs by the plan: the values of each, the raw overhead, and whether the plan's limit ended them too early."""
-    if agent.identity.counts == "instructions":
-        done = agent.bench(1, COUNTED_RUNS, limit_s=plan.max_seconds)
-        return list(done.values), done.overhead, False
-    values: list[float] = []
-    overhead, began = 0, time.monotonic()
-    warm_up = plan.warmup_min_runs
-    while len(values) < plan.min_runs or time.monotonic() - began < plan.min_seconds:
-        left = plan.max_seconds - (time.monotonic() - began)
-        if left <= 0 and values:
-            return values, overhead, len(values) < plan.min_runs
-        try:
-            done = agent.bench(warm_up, _BATCH, limit_s=left)
-        except DeadlineError:
-            if not values:
-                raise
-            return values, overhead, len(values) < plan.min_runs
-        warm_up, overhead = 0, done.overhead
-        values += done.values
-    return values, overhead, False
-
-
-def _stacks(job: Job, packed: Packed) -> list[Array]:
-    if len(job.inputs) != len(packed.inputs):
-        raise UsageError(
-            f"{packed.name} has {len(packed.inputs)} inputs, but {len(job.inputs)} files were given.",
-            where=job.artifact, next_step="Give one file per model input, in the model's order.",
-        )  # fmt: skip
-    stacks = [np.load(path, mmap_mode="r", allow_pickle=False) for path in job.inputs]
-    for number, (stack, e) in enumerate(zip(stacks, packed.inputs, strict=True)):
-        dtype = "float32" if e.float_outside else "int8"
-        if stack.shape[1:] != outside_shape(e) or stack.dtype.name != dtype or not len(stack):
-            raise UsageError(
-                f"Input {number} expects {dtype} {outside_shape(e)} per sample, not {stack.dtype.name} "
-                f"{stack.shape[1:]}.",
-                where=job.inputs[number], next_step="Make the inputs with the shape and dtype of the model.",
-            )  # fmt: skip
-    return stacks
-
-
-def _stored(packed: Packed, stacks: Sequence[Array], sample: int) -> bytes:
-    values = [to_stored(np.asarray(stack[sample]), e) for stack, e in zip(stacks, packed.inputs, strict=True)]
-    return b"".join(value.tobytes() for value in values)
-
-
-def _outside(packed: Packed, outputs: bytes) -> list[Array]:
-    found, at = [], 0
-    for e in packed.outputs:
-        size = int(np.prod(e.shape, dtype=np.int64))
-        stored = np.frombuffer(outputs, np.int8, size, at).reshape(e.shape)
-        found.append(to_outside(stored, e))
-        at += size
-    return found

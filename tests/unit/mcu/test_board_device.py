@@ -27,7 +27,8 @@ from edgekit.device.foreign import artifact_at
 from edgekit.device.mcu import boards
 from edgekit.device.mcu.agent import Agent, connect
 from edgekit.device.mcu.attached import SerialLine
-from edgekit.device.mcu.board import BoardDevice, check_fits
+from edgekit.device.mcu.board import BoardDevice
+from edgekit.device.mcu.fits import check_fits
 from edgekit.device.mcu.link import Patience
 from edgekit.errors import DeadlineError, DeviceError, EdgekitError, RegressedError, RuntimeCrashError, UsageError
 from edgekit.harness.content import sha256_of
