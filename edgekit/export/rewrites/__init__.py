@@ -45,6 +45,7 @@ REWRITES = (
     Rewrite("adaptive_avg_pool", ("executorch", "litert")),
     Rewrite("adaptive_max_pool", ("executorch", "litert", "onnx")),
     Rewrite("padded_avg_pool", ("executorch", "litert")),
+    Rewrite("padded_max_pool", ("onnx",)),
     Rewrite("uncounted_avg_pool", ("litert",)),
     Rewrite("dilated_max_pool", ("litert", "coreml")),
     Rewrite("odd_max_pool", ("litert",)),
