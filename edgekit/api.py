@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from edgekit import paths, pipeline
+from edgekit import paths, pipeline, prepare
 from edgekit.convert import events
 from edgekit.convert.request import DEFAULT_GOLDEN_COUNT, CalibrationRequest, ConvertRequest, GoldenRequest
 from edgekit.device.resolve import open_device
@@ -83,7 +83,7 @@ def convert(
     request = _request(
         model, formats, precision or "", arch, input_shape, inputs, trust_pickle, weights, pretrained, calibration
     )
-    outcome = pipeline.convert(request, Path(output) if output else None, on_event)
+    outcome = prepare.convert(request, Path(output) if output else None, on_event)
     for error in outcome.errors.values():
         raise error
     return outcome.artifacts
@@ -183,7 +183,7 @@ def deploy(
         EdgekitError: the first format that failed; the others were measured and stored.
     """
     opened_device = open_device(device)
-    chosen = formats or pipeline.runnable_formats(opened_device)
+    chosen = formats or prepare.runnable_formats(opened_device)
     request = _request(
         model, chosen, precision or "", arch, input_shape, inputs, trust_pickle, weights, pretrained, calibration
     )
@@ -212,7 +212,7 @@ def profile(
         EdgekitError: the first format that failed.
     """
     opened = open_device(device)
-    request = _request(model, formats or pipeline.runnable_formats(opened), "", arch, None, None, False)
+    request = _request(model, formats or prepare.runnable_formats(opened), "", arch, None, None, False)
     made, found = pipeline.profile(
         request,
         opened,

@@ -33,13 +33,13 @@ _LISTED = 6
 @options.output_options
 def command(model: str, as_json: bool, quiet: bool, traceback: bool, **given: Any) -> int:
     """Convert MODEL and prove each file against PyTorch on the golden inputs."""
-    from edgekit import pipeline
+    from edgekit import prepare
     from edgekit.cli.progress import ProgressView
     from edgekit.cli.requests import convert_request
 
     request = convert_request(model, given, DEFAULT_FORMATS)
     with ProgressView(quiet) as progress:
-        outcome = pipeline.convert(request, Path(given["output"]), progress.on_event)
+        outcome = prepare.convert(request, Path(given["output"]), progress.on_event)
     if as_json:
         fields: dict[str, Any] = {"artifacts": [output.plain(a) for a in outcome.artifacts]}
         fields["warnings"] = list(outcome.exported.warnings) if outcome.exported else []

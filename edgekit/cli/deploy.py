@@ -28,7 +28,7 @@ Examples:
 @options.output_options
 def command(model: str, as_json: bool, quiet: bool, traceback: bool, **given: Any) -> int:
     """Convert MODEL (or take a converted file), check it on a device, measure it there, and keep the result."""
-    from edgekit import pipeline
+    from edgekit import pipeline, prepare
     from edgekit.cli.progress import ProgressView
     from edgekit.cli.requests import convert_request, plan
     from edgekit.device.resolve import open_device
@@ -36,7 +36,7 @@ def command(model: str, as_json: bool, quiet: bool, traceback: bool, **given: An
 
     with Store.open() as store, ProgressView(quiet) as progress:
         device = open_device(given["device"], progress.say, given["harness"])
-        request = convert_request(model, given, pipeline.runnable_formats(device))
+        request = convert_request(model, given, prepare.runnable_formats(device))
         made, found = pipeline.deploy(
             request,
             device,

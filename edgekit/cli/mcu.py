@@ -176,7 +176,7 @@ def _interactive() -> bool:
 
 
 def _compiled(model: str, given: dict[str, Any], board: Board | None, quiet: bool) -> Compiled:
-    from edgekit import pipeline
+    from edgekit import prepare
     from edgekit.cli.progress import ProgressView
     from edgekit.cli.requests import convert_request
     from edgekit.errors import UsageError
@@ -187,7 +187,7 @@ def _compiled(model: str, given: dict[str, Any], board: Board | None, quiet: boo
             raise UsageError(f"{flag} {value} is not for microcontrollers, which take {only} only.", where=flag,
                              next_step=f"Leave {flag} out, or use edgekit convert.")  # fmt: skip
     with ProgressView(quiet) as progress:
-        return pipeline.compile_for_mcu(request, progress.on_event, dsp=board is None or board.kernels == "dsp")
+        return prepare.compile_for_mcu(request, progress.on_event, dsp=board is None or board.kernels == "dsp")
 
 
 def _find(board: str | None) -> Board | None:

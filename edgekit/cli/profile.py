@@ -45,14 +45,14 @@ def command(model: str, as_json: bool, quiet: bool, traceback: bool, **given: An
 
     The pass is separate from the latency measurement: profiling slows a runtime down.
     """
-    from edgekit import pipeline
+    from edgekit import pipeline, prepare
     from edgekit.cli.progress import ProgressView
     from edgekit.cli.requests import convert_request
     from edgekit.device.resolve import open_device
 
     with ProgressView(quiet) as progress:
         device = open_device(given["device"], progress.say, given["harness"])
-        request = convert_request(model, given, pipeline.runnable_formats(device))
+        request = convert_request(model, given, prepare.runnable_formats(device))
         made, found = pipeline.profile(
             request,
             device,

@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import msgspec
-import msgspec.toml
 
 from edgekit import paths
-from edgekit.errors import DeviceError, UsageError
+from edgekit.device import toml_folder
+from edgekit.errors import DeviceError
 from edgekit.records import Record
 
-MAX_BYTES = 16 * 1024  # of one file; the largest shipped one has less than 4 KB
+_WHAT = "device profile"
 MAX_VALUE = 128  # characters of a property; Android bounds most of them to 91
 
 DEVICE = "ro.product.device"
@@ -123,43 +123,14 @@ class Profile(Record, frozen=True, kw_only=True):
 
 
 def load(path: Path) -> Profile:
-    """The profile in the file ``path``; its name must be the file's name without ``.toml``.
-
-    Raises:
-        UsageError: the file can't be read, is larger than 16 KiB, is no TOML, or breaks a rule of the grammar.
-    """
-    try:
-        with path.open("rb") as file:
-            raw = file.read(MAX_BYTES + 1)
-        if len(raw) > MAX_BYTES:
-            raise ValueError(f"it is larger than {MAX_BYTES} bytes")
-        profile = msgspec.toml.decode(raw, type=Profile)
-        if profile.name != path.stem:
-            raise ValueError(f"its name is {profile.name!r}, which is not the file's")
-    except (OSError, ValueError, RecursionError, msgspec.MsgspecError) as error:
-        raise UsageError(
-            f"The device profile {path.name} can't be used: {error}",
-            where=str(path),
-            next_step="Correct the file; device_profiles/README.md describes the grammar.",
-        ) from error
-    return profile
+    """The profile in the file ``path``. Raises UsageError: see :func:`edgekit.device.toml_folder.load`."""
+    return toml_folder.load(path, Profile, _WHAT)
 
 
 @cache
 def shipped() -> tuple[Profile, ...]:
-    """The profiles that come with edgekit, by name.
-
-    Raises:
-        DeviceError: they are missing from the installation.
-    """
-    package = Path(__file__).resolve().parents[1]
-    # In a wheel they lie inside the package; in a checkout the folder stands beside it.
-    directory = next((home for home in (package, package.parent) if (home / "device_profiles").is_dir()), package)
-    profiles = _read(directory / "device_profiles")
-    if not profiles:
-        raise DeviceError("The device profiles are missing from this installation.", where=str(directory),
-                          next_step="Install edgekit again.")  # fmt: skip
-    return profiles
+    """The profiles that come with edgekit, by name. Raises DeviceError: they are missing from the installation."""
+    return toml_folder.load_shipped("", Profile, _WHAT)
 
 
 def known(directory: Path | None = None) -> tuple[Profile, ...]:
@@ -171,7 +142,7 @@ def known(directory: Path | None = None) -> tuple[Profile, ...]:
     Raises:
         UsageError: one of the user's can't be used.
     """
-    own = _read(paths.profiles_dir() if directory is None else directory)
+    own = toml_folder.load_all(paths.profiles_dir() if directory is None else directory, Profile, _WHAT)
     merged = {profile.name: profile for profile in (*shipped(), *own)}
     return tuple(merged[name] for name in sorted(merged))
 
@@ -229,10 +200,6 @@ def match(properties: Mapping[str, str], profiles: Iterable[Profile] | None = No
             profiles=names,
         )
     return equal[0]
-
-
-def _read(directory: Path) -> tuple[Profile, ...]:
-    return tuple(load(path) for path in sorted(directory.glob("*.toml")))
 
 
 def _text(value: object) -> str:

@@ -68,7 +68,7 @@ def open_device(spec: str, say: Say = lambda _text: None, harness: str | None = 
         from edgekit.device.adb import attached
 
         return attached.open_profile(spec, by_name[spec].label, say)
-    forms = (HOST, VIRTUAL_PHONE, "adb:", "serial:", *(f"{name}:" for name in _NOT_YET), *_board_names())
+    forms = (HOST, VIRTUAL_PHONE, "adb:", "serial:/dev/ttyACM0", *(f"{name}:" for name in _NOT_YET), *_board_names())
     near = difflib.get_close_matches(spec, forms, n=2)
     near = near or profiles.nearest(spec, by_name)
     hint = f"Did you mean {' or '.join(near)}? " if near else ""

@@ -2,25 +2,15 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
-from datetime import datetime, timezone
-from statistics import median
-from typing import Any
-
-import msgspec
+from dataclasses import dataclass
 
 from edgekit.device import lease
 from edgekit.device.device import Device
 from edgekit.errors import EdgekitError
-from edgekit.harness.state import COLD_CACHE
-from edgekit.job import Counted, JobResult
-from edgekit.measure.cooldown import wait_until_cool
-from edgekit.measure.plan import Candidate, check_plan, job_for, timeout_s
-from edgekit.measure.stats import Summary, summarise
-from edgekit.measure.verdict import judge
-from edgekit.records import ClockRegime, DeviceInfo, Measurement, Plan, Repeat
+from edgekit.measure.plan import Candidate, check_plan
+from edgekit.measure.session import Say, Session
+from edgekit.records import ClockRegime, Measurement, Plan
 
 
 @dataclass(frozen=True)
@@ -43,7 +33,7 @@ def measure(
     *,
     threads: int,
     on_repeat: Callable[[Measurement], None],
-    progress: Callable[[str], None],
+    progress: Say,
     clocks: ClockRegime = "free",
     wait_s: float = 0.0,
 ) -> list[Outcome]:
@@ -66,173 +56,24 @@ def measure(
     """
     check_plan(plan)
     info = device.info()
-    sessions = [_Session(candidate, info, plan, threads) for candidate in candidates]
+    sessions = [Session(candidate, info, plan, threads) for candidate in candidates]
+    errors: dict[int, EdgekitError] = {}
+
+    def step(number: int, make: Callable[[Session], Measurement]) -> None:
+        if number in errors:
+            return
+        try:
+            measurement = make(sessions[number])
+        except EdgekitError as error:
+            errors[number] = error
+        else:
+            on_repeat(measurement)
+
     with lease.hold(info.spec, wait_s=wait_s), device.conditions(threads, clocks) as conditions:
-        affinity = conditions.affinity
-        for session in sessions:
-            session.clock_regime = conditions.clock_regime
-            session.note(conditions.note)
-        for number in range(1, plan.repeats + 1):
-            for session in sessions:
-                _repeat(session, device, affinity, number, on_repeat, progress)
-        for session in sessions:
-            _memory(session, device, affinity, on_repeat, progress)
-    return [Outcome(session.candidate, session.measurement, session.error) for session in sessions]
-
-
-class _Session:
-    """One candidate while it is being measured: its repeats so far and the measurement made from them."""
-
-    def __init__(self, candidate: Candidate, info: DeviceInfo, plan: Plan, threads: int) -> None:
-        self.candidate, self.info, self.plan, self.threads = candidate, info, plan, threads
-        self.id, self.created = uuid.uuid4().hex, datetime.now(timezone.utc).isoformat(timespec="seconds")
-        self.clock_regime: ClockRegime = "free"
-        self.repeats: list[Repeat] = []
-        self.notes: list[str] = []
-        self.measurement: Measurement | None = None
-        self.error: EdgekitError | None = None
-
-    @property
-    def label(self) -> str:
-        artifact = self.candidate.artifact
-        return f"{artifact.model} {artifact.format} {artifact.precision}"
-
-    def note(self, text: str | None) -> None:
-        if text and text not in self.notes:
-            self.notes.append(text)
-
-    def add(self, result: JobResult, affinity: tuple[int, ...] | None) -> Measurement:
-        self.note(result.note)
-        self.repeats.append(_repeat_of(result))
-        self.measurement = _measurement(self, result, affinity)
-        return self.measurement
-
-
-def _repeat(
-    session: _Session,
-    device: Device,
-    affinity: tuple[int, ...] | None,
-    number: int,
-    on_repeat: Callable[[Measurement], None],
-    progress: Callable[[str], None],
-) -> None:
-    if session.error is not None:
-        return
-    try:
-        job = job_for(session.candidate, "measure", session.plan, threads=session.threads, affinity=affinity)
-        session.note(wait_until_cool(device.state, progress))
-        progress(f"{session.label}: repeat {number} of {session.plan.repeats}")
-        result = device.run(job, timeout_s=timeout_s(session.plan))
-    except EdgekitError as error:
-        session.error = error
-        return
-    on_repeat(session.add(result, affinity))
-
-
-def _memory(
-    session: _Session,
-    device: Device,
-    affinity: tuple[int, ...] | None,
-    on_repeat: Callable[[Measurement], None],
-    progress: Callable[[str], None],
-) -> None:
-    if session.error is not None or session.measurement is None or session.measurement.footprint is not None:
-        return  # a microcontroller's memory came with its runs
-    progress(f"{session.label}: memory")
-    try:
-        job = job_for(session.candidate, "memory", session.plan, threads=session.threads, affinity=affinity)
-        result = device.run(job, timeout_s=timeout_s(session.plan))
-    except EdgekitError as error:
-        session.error = error
-        return
-    known = result.baseline_rss_bytes > 0
-    notes = len(session.notes)
-    session.note(result.note)
-    session.measurement = msgspec.structs.replace(
-        session.measurement,
-        peak_rss_bytes=result.peak_rss_bytes,
-        model_rss_bytes=result.peak_rss_bytes - result.baseline_rss_bytes if known else None,
-        verdict_reasons=(*session.measurement.verdict_reasons, *session.notes[notes:]),
-    )
-    on_repeat(session.measurement)
-
-
-def _repeat_of(result: JobResult) -> Repeat:
-    return Repeat(
-        samples_ns=result.samples_ns,
-        warmup_ns=result.warmup_ns,
-        load_cold_ns=result.load_cold_ns,
-        load_warm_ns=result.load_warm_ns,
-        first_ns=result.first_ns,
-        overhead_ns=result.overhead_ns,
-        timed_out=result.timed_out,
-        warmup_stable=result.warmup_stable,
-        started=result.started,
-        state_before=result.state_before,
-        state_after=result.state_after,
-        counts=result.counted.per_run if result.counted else (),
-    )
-
-
-def _measurement(session: _Session, result: JobResult, affinity: tuple[int, ...] | None) -> Measurement:
-    repeats = session.repeats
-    timed = [repeat.samples_ns for repeat in repeats if repeat.samples_ns]
-    summary = summarise(timed) if timed else None
-    verdict, reasons = judge(repeats, summary, session.plan)
-    cold = [repeat.load_cold_ns for repeat in repeats if COLD_CACHE not in repeat.state_before.missing]
-    return msgspec.structs.replace(
-        _identity(session, result),
-        **_figures(repeats, summary, result.counted),
-        verdict=verdict,
-        verdict_reasons=(*reasons, *session.notes),
-        affinity=affinity,
-        first_ms=_median_ms([repeat.first_ns for repeat in repeats if repeat.first_ns]),
-        load_cold_ms=_median_ms([value for value in cold if value]),
-        load_warm_ms=_median_ms([repeat.load_warm_ns for repeat in repeats if repeat.load_warm_ns]),
-        overhead_ns=int(median(repeat.overhead_ns for repeat in repeats)),
-        repeats=tuple(repeats),
-    )
-
-
-def _figures(repeats: Sequence[Repeat], summary: Summary | None, counted: Counted | None) -> dict[str, Any]:
-    """What the runs came to: times where there are any, and what a microcontroller counted."""
-    figures: dict[str, Any] = {} if summary is None else asdict(summary)
-    if counted is None:
-        return figures
-    counts = [count for repeat in repeats for count in repeat.counts]
-    figures.setdefault("samples", len(counts))
-    figures |= {"counter": counted.counter, counted.counter: round(median(counts)) if counts else None}
-    if counted.footprint is not None:
-        figures |= {"footprint": counted.footprint, "sram_bytes": counted.footprint.sram_bytes,
-                    "flash_bytes": counted.footprint.flash_bytes}  # fmt: skip
-    return figures
-
-
-def _identity(session: _Session, result: JobResult) -> Measurement:
-    """What was measured, where and by what; without figures it is comparable with nothing."""
-    artifact, info = session.candidate.artifact, session.info
-    return Measurement(
-        id=session.id,
-        created=session.created,
-        artifact_sha256=artifact.sha256,
-        model=artifact.model,
-        format=artifact.format,
-        precision=artifact.precision,
-        device=info.spec,
-        device_name=info.name,
-        os_build=info.os_build,
-        soc=info.soc,
-        engine=result.engine,
-        runtime_version=result.runtime_version,
-        harness_version=result.harness_version,
-        harness=result.harness,
-        verdict="incomparable",
-        emulated=info.emulated,
-        clock_regime=session.clock_regime,
-        threads=result.threads,
-        plan=session.plan,
-    )
-
-
-def _median_ms(values_ns: Sequence[int]) -> float | None:
-    return median(values_ns) / 1e6 if values_ns else None
+        for _ in range(plan.repeats):
+            for number in range(len(sessions)):
+                step(number, lambda session: session.repeat(device, conditions, progress))
+        for number, session in enumerate(sessions):
+            if not session.memory_done:
+                step(number, lambda session: session.memory(device, conditions, progress))
+    return [Outcome(s.candidate, s.measurement, errors.get(number)) for number, s in enumerate(sessions)]

@@ -167,7 +167,7 @@ def _read(path: Path) -> Any:
         model: Any = tfl_flatbuffer_utils.read_model(str(path))
         if not model.subgraphs or not model.signatureDefs:
             raise ValueError("it has no graph with a signature")
-    except Exception as failure:
+    except Exception as failure:  # flatbuffers' readers raise anything on damaged bytes
         raise ConvertError(
             f"{path} can't be read as a LiteRT model: {_first_line(failure)}.",
             where=str(path),
@@ -220,7 +220,7 @@ def _quantised(float_tflite: Path, samples: dict[str, list[dict[str, Any]]]) -> 
         )
     except (OSError, MemoryError):
         raise
-    except Exception as failure:
+    except Exception as failure:  # quantisers raise anything; it leaves as a typed error
         raise ConvertError(
             f"ai-edge-quantizer refuses the model: {_first_line(failure)}.",
             where=str(float_tflite),

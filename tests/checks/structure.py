@@ -17,7 +17,7 @@ PACKAGE = ROOT / "edgekit"
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("version", "errors"),
     ("records", "paths"),
-    ("diagnosis",),
+    ("diagnosis", "selection"),
     ("job",),
     ("harness",),
     ("model",),
@@ -31,6 +31,8 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("store",),
     ("choose",),
     ("report", "bundle"),
+    ("prepare",),
+    ("sweep", "gate"),
     ("pipeline",),
     ("api",),
     ("cli",),

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
 from edgekit.device.mcu import answers
@@ -199,7 +200,7 @@ class Agent:
             # The first batch takes the warm-up, and so says little about the time of a run.
             request = struct.pack("<2I", 0 if counters else warm_up, runs)
             payload = self._link.request(Kind.BENCH, request, limit_s=ends - began)
-            least, more = self._parse(lambda p, runs=runs: answers.bench(p, runs), payload)  # type: ignore[misc]
+            least, more = self._parse(partial(answers.bench, runs=runs), payload)
             took = time.monotonic() - began
             self._check_wrap(took, runs + (0 if counters else warm_up))
             overhead = min(overhead, least)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 import struct
 from dataclasses import dataclass
+from typing import Literal
 
-COUNTS = {0: None, 1: "cycles", 2: "instructions", 3: "nanoseconds"}
+Unit = Literal["cycles", "instructions", "nanoseconds"]
+COUNTS: dict[int, Unit | None] = {0: None, 1: "cycles", 2: "instructions", 3: "nanoseconds"}
 _IDENTITY = struct.Struct("<14I")
 # Names are shown to people, within commands to copy, so they have no character that means something to a shell.
 _NAME = re.compile(rb"[A-Za-z0-9][A-Za-z0-9_.+-]{0,63}")
@@ -40,7 +42,7 @@ class Identity:
     core: str
     kernels: str
     clock_hz: int
-    counts: str | None
+    counts: Unit | None
     counter_mul: int
     counter_div: int
     sram_bytes: int

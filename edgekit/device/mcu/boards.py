@@ -12,14 +12,15 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import msgspec
-import msgspec.toml
 
 from edgekit import paths
-from edgekit.device.profiles import MAX_BYTES, Name, Source, Text, nearest
-from edgekit.errors import DeviceError, UsageError
+from edgekit.device import toml_folder
+from edgekit.device.profiles import Name, Source, Text, nearest
+from edgekit.errors import DeviceError
 from edgekit.records import Record
 
 FOLDER = "boards"
+_WHAT = "board profile"
 VIRTUAL = "virtual:"
 Memory = Annotated[int, msgspec.Meta(ge=16 * 2**10, le=64 * 2**20)]
 UsbId = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{4}:[0-9a-f]{4}\Z")]
@@ -83,44 +84,14 @@ class Board(Record, frozen=True, kw_only=True):
 
 
 def load(path: Path) -> Board:
-    """The board in the file ``path``; its name must be the file's name without ``.toml``.
-
-    Raises:
-        UsageError: the file can't be read, is larger than 16 KiB, is no TOML, or breaks a rule of the grammar.
-    """
-    try:
-        with path.open("rb") as file:
-            raw = file.read(MAX_BYTES + 1)
-        if len(raw) > MAX_BYTES:
-            raise ValueError(f"it is larger than {MAX_BYTES} bytes")
-        board = msgspec.toml.decode(raw, type=Board)
-        if board.name != path.stem:
-            raise ValueError(f"its name is {board.name!r}, which is not the file's")
-    except (OSError, ValueError, RecursionError, msgspec.MsgspecError) as error:
-        raise UsageError(
-            f"The board profile {path.name} can't be used: {error}",
-            where=str(path),
-            next_step="Correct the file; device_profiles/README.md describes the grammar.",
-        ) from error
-    return board
+    """The board in the file ``path``. Raises UsageError: see :func:`edgekit.device.toml_folder.load`."""
+    return toml_folder.load(path, Board, _WHAT)
 
 
 @cache
 def shipped() -> tuple[Board, ...]:
-    """The boards that come with edgekit, by name.
-
-    Raises:
-        DeviceError: they are missing from the installation.
-    """
-    package = Path(__file__).resolve().parents[2]
-    # In a wheel they lie inside the package; in a checkout the folder stands beside it.
-    homes = (home / "device_profiles" / FOLDER for home in (package, package.parent))
-    directory = next((home for home in homes if home.is_dir()), package)
-    boards = _read(directory)
-    if not boards:
-        raise DeviceError("The board profiles are missing from this installation.", where=str(directory),
-                          next_step="Install edgekit again.")  # fmt: skip
-    return boards
+    """The boards that come with edgekit, by name. Raises DeviceError: they are missing from the installation."""
+    return toml_folder.load_shipped(FOLDER, Board, _WHAT)
 
 
 def known(directory: Path | None = None) -> tuple[Board, ...]:
@@ -132,7 +103,7 @@ def known(directory: Path | None = None) -> tuple[Board, ...]:
     Raises:
         UsageError: one of the user's can't be used.
     """
-    own = _read(paths.profiles_dir() / FOLDER if directory is None else directory)
+    own = toml_folder.load_all(paths.profiles_dir() / FOLDER if directory is None else directory, Board, _WHAT)
     merged = {board.name: board for board in (*shipped(), *own)}
     return tuple(merged[name] for name in sorted(merged))
 
@@ -155,7 +126,3 @@ def find(name: str, boards: Iterable[Board] | None = None) -> Board:
         f"There is no board {name[:80]!r}.", where=name[:80], near=specs,
         next_step=f"{hint}The boards are {', '.join(board.spec for board in listed)}.",
     )  # fmt: skip
-
-
-def _read(directory: Path) -> tuple[Board, ...]:
-    return tuple(load(path) for path in sorted(directory.glob("*.toml")))

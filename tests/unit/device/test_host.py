@@ -58,10 +58,11 @@ def test_listing_devices_imports_nothing_heavy() -> None:
     script = ("import sys; from edgekit.device.resolve import list_devices\n"
               "names = [device.spec for device in list_devices()]\n"
               "heavy = {'numpy', 'torch', 'onnxruntime', 'executorch', 'ai_edge_litert', 'filelock', 'sqlalchemy'}\n"
-              "print(names, sorted(heavy & set(sys.modules)))\n")  # fmt: skip
+              "print(names[0], sorted(heavy & set(sys.modules)))\n")  # fmt: skip
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert done.stdout == "['host'] []\n"
-    assert [device.spec for device in list_devices()] == ["host"]
+    assert done.stdout == "host []\n"
+    # Boards are there as well where QEMU and their images are; nothing else is attached to a machine that tests.
+    assert all(device.spec == "host" or device.emulated for device in list_devices())
 
 
 @pytest.mark.parametrize(
@@ -69,8 +70,8 @@ def test_listing_devices_imports_nothing_heavy() -> None:
     [
         ("hots", "Did you mean host?"),
         ("Host", "Did you mean host?"),
-        ("serial:/dev/ttyACM0", "not available in this version"),
-        ("virtual:cortex-m7", "not available in this version"),
+        ("serial:", "edgekit devices"),
+        ("virtual:cortex-m9", "Did you mean virtual:cortex-m4"),
         ("ios:00008030", "not available in this version"),
         ("pixel7", "No attached device matches the profile pixel7"),
         ("", "edgekit devices"),

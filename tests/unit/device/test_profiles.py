@@ -7,7 +7,7 @@ import msgspec
 import msgspec.toml
 import pytest
 
-from edgekit.device import profiles
+from edgekit.device import profiles, toml_folder
 from edgekit.device.profiles import Profile, find, known, load, match, shipped
 from edgekit.device.resolve import open_device
 from edgekit.errors import DeviceError, UsageError
@@ -83,7 +83,7 @@ def test_every_shipped_file_is_a_profile_and_survives_a_round_trip(path: Path) -
     profile = load(path)
     assert profile in shipped()
     assert msgspec.convert(msgspec.to_builtins(profile), Profile) == profile
-    assert path.stat().st_size < profiles.MAX_BYTES / 2, "the bound leaves room for a user's longer file"
+    assert path.stat().st_size < toml_folder.MAX_BYTES / 2, "the bound leaves room for a user's longer file"
 
 
 def test_the_families_that_are_promised_are_shipped() -> None:
@@ -271,7 +271,7 @@ def test_the_example_of_these_tests_is_a_good_profile(tmp_path: Path) -> None:
         ("count = 4", "count = ", "Invalid value"),
         ("count = 4", "count = " + "9" * 5000, "can't be used"),
         ('label = "My phone"', "label = " + "[" * 5000, "can't be used"),
-        ('label = "My phone"', "# " + "x" * profiles.MAX_BYTES, "larger than"),
+        ('label = "My phone"', "# " + "x" * toml_folder.MAX_BYTES, "larger than"),
     ],
 )  # fmt: skip
 def test_a_file_that_breaks_the_grammar_is_refused_with_the_reason(

@@ -8,7 +8,7 @@ import msgspec
 import msgspec.toml
 import pytest
 
-from edgekit.device import profiles
+from edgekit.device import profiles, toml_folder
 from edgekit.device.mcu import boards, ports
 from edgekit.device.mcu.boards import Board, find, known, load, shipped
 from edgekit.device.mcu.ports import SerialPort, candidates, choose
@@ -134,7 +134,7 @@ def test_a_file_that_breaks_the_grammar_is_refused_with_the_reason(
 
 
 def test_a_file_that_is_too_large_or_no_toml_is_refused(tmp_path: Path) -> None:
-    for text in (GOOD + "#" * profiles.MAX_BYTES, "name = ", "\0"):
+    for text in (GOOD + "#" * toml_folder.MAX_BYTES, "name = ", "\0"):
         with pytest.raises(UsageError):
             load(written(tmp_path, text))
 

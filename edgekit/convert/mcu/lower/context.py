@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from edgekit.convert.mcu.graph import Graph, Operator, Tensor
-from edgekit.convert.mcu.steps import Buffer, Step
+from edgekit.convert.mcu.steps import Buffer, Overlap, Step
 from edgekit.errors import ConvertError
 
 
@@ -46,6 +50,18 @@ class Context:
         self.buffers.append(Buffer(name, size_bytes))
         return len(self.buffers) - 1
 
+    def operands(self, numbers: Sequence[int]) -> tuple[dict[str, int], dict[str, int], dict[str, npt.NDArray[Any]]]:
+        """Where two operands ``a`` and ``b`` are: (fields that say which are constants, offsets, data)."""
+        fields, offsets, data = {}, {}, {}
+        for name, number in zip(("a", "b"), numbers, strict=True):
+            values = self.tensor(number).data
+            fields[f"{name}_constant"] = int(values is not None)
+            if values is None:
+                offsets[name] = self.buffer(number)
+            else:
+                data[name] = np.ascontiguousarray(values).reshape(-1)
+        return fields, offsets, data
+
     def refuse(self, operator: Operator, reason: str) -> ConvertError:
         """The error for an operator that can't be compiled: names it and its place in the model."""
         return ConvertError(
@@ -54,6 +70,32 @@ class Context:
             next_step="Change the model there, or run it with LiteRT on a larger device.",
             format="mcu",
         )
+
+
+def kernel_step(
+    operator: Operator,
+    kernel: str,
+    fields: dict[str, int],
+    offsets: dict[str, int],
+    *,
+    overlaps: tuple[Overlap, ...] = (),
+    data: Mapping[str, npt.NDArray[np.generic]] | None = None,
+    scratch_bytes: int = 0,
+    macs: int = 0,
+) -> Step:
+    """One kernel call. What it reads and writes follows from ``offsets``: the field ``output`` is what it writes."""
+    return Step(
+        name=operator.place,
+        kernel=kernel,
+        reads=tuple(dict.fromkeys(buffer for field, buffer in offsets.items() if field != "output")),
+        writes=(offsets["output"],),
+        scratch_bytes=scratch_bytes,
+        overlaps=overlaps,
+        fields=fields,
+        offsets=offsets,
+        data=dict(data or {}),
+        macs=macs,
+    )
 
 
 Lowering = Callable[[Operator, Context], list[Step]]

@@ -11,7 +11,7 @@ import numpy as np
 from edgekit.convert.mcu import arithmetic
 from edgekit.convert.mcu.graph import Operator, Tensor
 from edgekit.convert.mcu.lower import dsp, operands, overlaps, rounding
-from edgekit.convert.mcu.lower.context import Context
+from edgekit.convert.mcu.lower.context import Context, kernel_step
 from edgekit.convert.mcu.steps import Overlap, Step
 
 _CONV_OHWI = _DEPTHWISE_HWC = 0  # layouts of the weights for the portable kernels
@@ -183,16 +183,14 @@ def _step(
     target = operands.per_tensor(operator, context, operator.outputs[0])
     low, high = operands.activation(operator, context, target)
     output = {"input_zp": source.zero_point, "output_zp": target.zero_point, "act_min": low, "act_max": high}
-    return Step(
-        name=operator.place,
-        kernel=kernel,
-        reads=(read,),
-        writes=(made,),
-        scratch_bytes=fields["scratch_bytes"],
+    return kernel_step(
+        operator,
+        kernel,
+        {**vars(window), **output, **fields},
+        {"input": read, "output": made},
         overlaps=(Overlap(read, made, distance),),
-        fields={**vars(window), **output, **fields},
-        offsets={"input": read, "output": made},
         data=data,
+        scratch_bytes=fields["scratch_bytes"],
         macs=macs,
     )
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from edgekit.convert.mcu.graph import Operator
 from edgekit.convert.mcu.lower import geometry, operands
-from edgekit.convert.mcu.lower.context import Context
+from edgekit.convert.mcu.lower.context import Context, kernel_step
 from edgekit.convert.mcu.steps import Overlap, Step
 
 _RANK = 6
@@ -265,17 +265,7 @@ def _step(operator: Operator, context: Context, source: int, target: int, move: 
             overlaps = (Overlap(read, made, geometry.walk_distance(padded, reads, writes, run, start)),)
     else:
         data["input"] = np.ascontiguousarray(values).reshape(-1)
-    return Step(
-        name=operator.place,
-        kernel="copy",
-        reads=(offsets["input"],) if values is None else (),
-        writes=(made,),
-        scratch_bytes=0,
-        overlaps=overlaps,
-        fields=fields,
-        offsets=offsets,
-        data=data,
-    )
+    return kernel_step(operator, "copy", fields, offsets, overlaps=overlaps, data=data)
 
 
 def fill(operator: Operator, context: Context) -> list[Step]:
@@ -285,15 +275,5 @@ def fill(operator: Operator, context: Context) -> list[Step]:
     if value.size != 1 or not target.bytes:
         raise context.refuse(operator, f"it fills {target.shape} with {value.size} values")
     made = context.buffer(operator.outputs[0])
-    step = Step(
-        name=operator.place,
-        kernel="fill",
-        reads=(),
-        writes=(made,),
-        scratch_bytes=0,
-        overlaps=(),
-        fields={"bytes": target.bytes, "value": int(value[0])},
-        offsets={"output": made},
-        data={},
-    )
+    step = kernel_step(operator, "fill", {"bytes": target.bytes, "value": int(value[0])}, {"output": made})
     return [step]

@@ -5,12 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from edgekit.convert.mcu import pairs
 from edgekit.convert.mcu.graph import Operator, Quantisation
 from edgekit.convert.mcu.lower import geometry, operands
-from edgekit.convert.mcu.lower.context import Context
+from edgekit.convert.mcu.lower.context import Context, kernel_step
 from edgekit.convert.mcu.steps import Overlap, Step
 
 _RANK = 5
@@ -82,17 +80,8 @@ class _Pair:
 
     def step(self, kernel: str, fields: dict[str, int]) -> Step:
         """The kernel call, with the record's further fields."""
-        reads = tuple(dict.fromkeys(self.offsets[name] for name in ("a", "b") if name in self.offsets))
-        return Step(
-            name=self.operator.place,
-            kernel=kernel,
-            reads=reads,
-            writes=(self.offsets["output"],),
-            scratch_bytes=0,
-            overlaps=self.overlaps,
-            fields={**self.fields, **fields},
-            offsets=self.offsets,
-            data=self.data,
+        return kernel_step(
+            self.operator, kernel, {**self.fields, **fields}, self.offsets, overlaps=self.overlaps, data=self.data
         )
 
 
@@ -111,15 +100,9 @@ def _pair(operator: Operator, context: Context, *, commutes: bool) -> _Pair:
         walks.reverse()
     dims, a_strides, b_strides = geometry.fixed_rank(operator, context, _RANK, dims, *walks)
     made = context.buffer(operator.outputs[0])
-    offsets, data = {"output": made}, {}
-    fields = geometry.numbered(dims=dims, a_strides=a_strides, b_strides=b_strides)
-    for name, number in zip(("a", "b"), numbers, strict=True):
-        values = context.tensor(number).data
-        fields[f"{name}_constant"] = int(values is not None)
-        if values is None:
-            offsets[name] = context.buffer(number)
-        else:
-            data[name] = np.ascontiguousarray(values).reshape(-1)
+    constant, offsets, data = context.operands(numbers)
+    offsets["output"] = made
+    fields = {**geometry.numbered(dims=dims, a_strides=a_strides, b_strides=b_strides), **constant}
     in_place = _in_place(dims, [(offsets.get("a"), a_strides), (offsets.get("b"), b_strides)])
     a, b = (operands.per_tensor(operator, context, number) for number in numbers)
     return _Pair(

@@ -9,7 +9,7 @@ import numpy as np
 from edgekit.convert.mcu.arithmetic import quantize_multiplier
 from edgekit.convert.mcu.graph import Operator
 from edgekit.convert.mcu.lower import geometry, operands, overlaps
-from edgekit.convert.mcu.lower.context import Context
+from edgekit.convert.mcu.lower.context import Context, kernel_step
 from edgekit.convert.mcu.steps import Overlap, Step
 
 _RANK = 3
@@ -32,23 +32,15 @@ def batch_matmul(operator: Operator, context: Context) -> list[Step]:
     fields["multiplier"], fields["shift"] = quantize_multiplier(product / float(np.float32(output.scale)))
     fields |= {"a_zp": a.zero_point, "b_zp": b.zero_point, "output_zp": output.zero_point}
     made = context.buffer(operator.outputs[0])
-    offsets, data = {"output": made}, {}
-    for name, number in zip(("a", "b"), operator.inputs, strict=True):
-        values = context.tensor(number).data
-        fields[f"{name}_constant"] = int(values is not None)
-        if values is None:
-            offsets[name] = context.buffer(number)
-        else:
-            data[name] = np.ascontiguousarray(values).reshape(-1)
-    step = Step(
-        name=operator.place,
-        kernel="batch_matmul",
-        reads=tuple(dict.fromkeys(offsets[name] for name in ("a", "b") if name in offsets)),
-        writes=(made,),
-        scratch_bytes=0,
+    constant, offsets, data = context.operands(operator.inputs)
+    fields |= constant
+    offsets["output"] = made
+    step = kernel_step(
+        operator,
+        "batch_matmul",
+        fields,
+        offsets,
         overlaps=_overlaps(fields, offsets),
-        fields=fields,
-        offsets=offsets,
         data=data,
         macs=math.prod(made_shape) * fields["depth"],
     )

@@ -6,7 +6,7 @@ import numpy as np
 
 from edgekit.convert.mcu.graph import Operator
 from edgekit.convert.mcu.lower import geometry, operands
-from edgekit.convert.mcu.lower.context import Context
+from edgekit.convert.mcu.lower.context import Context, kernel_step
 from edgekit.convert.mcu.steps import Overlap, Step
 
 _MOST_SUMMED = 1 << 22  # EK_MOST_SUMMED
@@ -42,16 +42,8 @@ def _pool(kernel: str, operator: Operator, context: Context) -> Step:
         "stride_h": options["stride_h"], "stride_w": options["stride_w"], "pad_top": top, "pad_left": left,
         "act_min": low, "act_max": high,
     }  # fmt: skip
-    return Step(
-        name=operator.place,
-        kernel=kernel,
-        reads=(read,),
-        writes=(made,),
-        scratch_bytes=0,
-        overlaps=(Overlap(read, made, _distance(fields)),),
-        fields=fields,
-        offsets={"input": read, "output": made},
-        data={},
+    return kernel_step(
+        operator, kernel, fields, {"input": read, "output": made}, overlaps=(Overlap(read, made, _distance(fields)),)
     )
 
 

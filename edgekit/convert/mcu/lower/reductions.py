@@ -14,7 +14,7 @@ import numpy as np
 from edgekit.convert.mcu.arithmetic import quantize_multiplier
 from edgekit.convert.mcu.graph import Operator
 from edgekit.convert.mcu.lower import geometry, operands
-from edgekit.convert.mcu.lower.context import Context
+from edgekit.convert.mcu.lower.context import Context, kernel_step
 from edgekit.convert.mcu.steps import Overlap, Step
 
 _RANK = 3
@@ -75,17 +75,13 @@ def _step(kernel: str, operator: Operator, context: Context, axes: Sequence[int]
     read, made = context.buffer(operator.inputs[0]), context.buffer(operator.outputs[0])
     # Where only the last dimensions vanish the input is read once from front to back.
     in_order = stays == list(range(len(stays))) or all(shape[a] == 1 for a in axes)
-    return Step(
-        name=operator.place,
-        kernel=kernel,
-        reads=(read,),
-        writes=(made,),
-        scratch_bytes=0,
-        overlaps=(Overlap(read, made, 0),) if in_order else (),
-        fields={
+    return kernel_step(
+        operator,
+        kernel,
+        {
             **geometry.numbered(kept=kept, kept_strides=kept_strides, reduced=gone, reduced_strides=gone_strides),
             **fields,
         },
-        offsets={"input": read, "output": made},
-        data={},
+        {"input": read, "output": made},
+        overlaps=(Overlap(read, made, 0),) if in_order else (),
     )

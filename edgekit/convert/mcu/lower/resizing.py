@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from edgekit.convert.mcu.graph import Operator
 from edgekit.convert.mcu.lower import operands
-from edgekit.convert.mcu.lower.context import Context
+from edgekit.convert.mcu.lower.context import Context, kernel_step
 from edgekit.convert.mcu.steps import Step
 
 _ONE = 1024  # a pixel, in LiteRT's fixed point
@@ -69,14 +69,4 @@ def _step(
     kernel: str, operator: Operator, context: Context, fields: dict[str, int], data: Mapping[str, npt.NDArray[np.int32]]
 ) -> Step:
     read, made = context.buffer(operator.inputs[0]), context.buffer(operator.outputs[0])
-    return Step(
-        name=operator.place,
-        kernel=kernel,
-        reads=(read,),
-        writes=(made,),
-        scratch_bytes=0,
-        overlaps=(),
-        fields=fields,
-        offsets={"input": read, "output": made},
-        data=dict(data),
-    )
+    return kernel_step(operator, kernel, fields, {"input": read, "output": made}, data=dict(data))

@@ -7,7 +7,7 @@ import math
 from edgekit.convert.mcu import tables
 from edgekit.convert.mcu.graph import Operator
 from edgekit.convert.mcu.lower import operands
-from edgekit.convert.mcu.lower.context import Context
+from edgekit.convert.mcu.lower.context import Context, kernel_step
 from edgekit.convert.mcu.steps import Overlap, Step
 
 _SOFTMAX_MOST = 4095  # EK_SOFTMAX_MOST
@@ -30,15 +30,12 @@ def lookup_step(operator: Operator, context: Context, read_number: int, made_num
     if count != math.prod(context.tensor(read_number).shape) or not count:
         raise context.refuse(operator, "its input and output differ in size, or are empty")
     read, made = context.buffer(read_number), context.buffer(made_number)
-    return Step(
-        name=operator.place,
-        kernel="lookup",
-        reads=(read,),
-        writes=(made,),
-        scratch_bytes=0,
+    return kernel_step(
+        operator,
+        "lookup",
+        {"count": count},
+        {"input": read, "output": made},
         overlaps=(Overlap(read, made, 0),),
-        fields={"count": count},
-        offsets={"input": read, "output": made},
         data={"table": table},
     )
 
@@ -57,15 +54,12 @@ def softmax(operator: Operator, context: Context) -> list[Step]:
     except OverflowError as error:
         raise context.refuse(operator, str(error)) from error
     read, made = context.buffer(operator.inputs[0]), context.buffer(operator.outputs[0])
-    step = Step(
-        name=operator.place,
-        kernel="softmax",
-        reads=(read,),
-        writes=(made,),
-        scratch_bytes=0,
+    step = kernel_step(
+        operator,
+        "softmax",
+        {"rows": math.prod(shape[:-1]), "depth": shape[-1]},
+        {"input": read, "output": made},
         overlaps=(Overlap(read, made, 0),),
-        fields={"rows": math.prod(shape[:-1]), "depth": shape[-1]},
-        offsets={"input": read, "output": made},
         data={"table": table},
     )
     return [step]
