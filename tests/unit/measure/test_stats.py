@@ -28,7 +28,7 @@ def test_repeat_spread_is_of_the_medians() -> None:
 
 
 def test_equal_samples_have_an_interval_of_no_width() -> None:
-    assert median_interval([np.full(50, 7.0)] * 3) == (7.0, 7.0)
+    assert median_interval([np.full(50, 7.0)] * 3) == pytest.approx((7.0, 7.0))
 
 
 def test_the_interval_is_the_same_for_the_same_seed() -> None:
