@@ -13,26 +13,36 @@ from typing import TYPE_CHECKING, Any
 from edgekit.version import __version__
 
 if TYPE_CHECKING:
-    from edgekit.api import check, convert, deploy, doctor, profile, results
+    from edgekit.api import check, choose, compare, convert, deploy, doctor, profile, results, sweep
+    from edgekit.choose.comparison import Comparison
     from edgekit.diagnosis import Diagnosis, Finding
     from edgekit.errors import EdgekitError
     from edgekit.records import Artifact, Deployment, Exported, Measurement, Plan, Profile
+    from edgekit.selection import Choice, Sweep, SweepCell
+    from edgekit.sweep.grid import GridFile
 
 _WHERE = {
     "check": "edgekit.api",
+    "choose": "edgekit.api",
+    "compare": "edgekit.api",
     "convert": "edgekit.api",
     "deploy": "edgekit.api",
     "doctor": "edgekit.api",
     "profile": "edgekit.api",
     "results": "edgekit.api",
+    "sweep": "edgekit.api",
     "EdgekitError": "edgekit.errors",
+    "Comparison": "edgekit.choose.comparison",
     **dict.fromkeys(("Diagnosis", "Finding"), "edgekit.diagnosis"),
+    **dict.fromkeys(("Choice", "Sweep", "SweepCell"), "edgekit.selection"),
+    "GridFile": "edgekit.sweep.grid",
     **dict.fromkeys(("Artifact", "Deployment", "Exported", "Measurement", "Plan", "Profile"), "edgekit.records"),
 }
 
 __all__ = [
-    "Artifact", "Deployment", "Diagnosis", "EdgekitError", "Exported", "Finding", "Measurement", "Plan", "Profile",
-    "__version__", "check", "convert", "deploy", "doctor", "profile", "results",
+    "Artifact", "Choice", "Comparison", "Deployment", "Diagnosis", "EdgekitError", "Exported", "Finding", "GridFile",
+    "Measurement", "Plan", "Profile", "Sweep", "SweepCell", "__version__", "check", "choose", "compare", "convert",
+    "deploy", "doctor", "profile", "results", "sweep",
 ]  # fmt: skip
 
 

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 
 from edgekit import paths, pipeline, prepare
+from edgekit.choose.ask import ChooseRequest, answer
+from edgekit.choose.combine import Across
+from edgekit.choose.comparison import Comparison
+from edgekit.choose.limits import parse_constraint, parse_objective
+from edgekit.choose.runs import compare_stored
 from edgekit.convert import events
 from edgekit.convert.request import DEFAULT_GOLDEN_COUNT, CalibrationRequest, ConvertRequest, GoldenRequest
 from edgekit.device.resolve import open_device
@@ -14,8 +21,13 @@ from edgekit.doctor.request import DEFAULT_SAMPLES, DoctorRequest
 from edgekit.errors import ParityError
 from edgekit.model.request import LoadRequest
 from edgekit.records import Artifact, Deployment, Measurement, Plan, Profile
+from edgekit.selection import Choice, Constraint, Objective, Sweep, SweepCell
 from edgekit.store.query import Query
 from edgekit.store.store import Store
+from edgekit.sweep import grid as grids
+from edgekit.sweep import grid_file, start
+from edgekit.sweep import run as sweeping
+from edgekit.sweep.grid import GridFile
 
 _MEMORY_LIMIT_BYTES = 8 << 30
 
@@ -204,24 +216,26 @@ def deploy(
 
 def profile(
     model: str, device: str = "host", formats: Sequence[str] | None = None, *, threads: int = 1, runs: int = 30,
-    arch: str | None = None,
+    arch: str | None = None, store: str | None = None,
 ) -> list[Profile]:  # fmt: skip
-    """Per-operator times, from passes of their own.
+    """Per-operator times, from passes of their own; kept only if ``store`` (an SQLAlchemy URL) is given.
 
     Raises:
         EdgekitError: the first format that failed.
     """
     opened = open_device(device)
     request = _request(model, formats or prepare.runnable_formats(opened), "", arch, None, None, False)
-    made, found = pipeline.profile(
-        request,
-        opened,
-        threads=threads,
-        runs=runs,
-        on_event=lambda event: None,
-        say=lambda text: None,
-        wait_s=0.0,
-    )
+    with nullcontext() if store is None else Store.open(store) as kept:
+        made, found = pipeline.profile(
+            request,
+            opened,
+            threads=threads,
+            runs=runs,
+            on_event=lambda event: None,
+            say=lambda text: None,
+            wait_s=0.0,
+            store=kept,
+        )
     for error in found.errors.values():
         raise error
     return made
@@ -235,3 +249,110 @@ def results(query: Query | None = None, store: str | None = None) -> list[Measur
     """
     with Store.open(store) as opened:
         return opened.measurements(query or Query())
+
+
+def sweep(
+    grid: GridFile | str | Path,
+    *,
+    store: str | None = None,
+    new: bool = False,
+    retry_failed: bool = False,
+    wait_s: float = 0.0,
+    say: Callable[[str], None] = lambda text: None,
+) -> tuple[Sweep, list[SweepCell]]:
+    """Measure every cell of a grid, a TOML file or a record; its paths are relative to the file, or to here.
+
+    What is stored of the same grid is continued: called again, it measures what is missing. A cell that failed is a
+    result with its reason, and no exception.
+
+    Args:
+        new: begin anew, whatever is stored of this grid.
+        retry_failed: do failed and skipped cells again.
+        wait_s: how long to wait for a busy device, in seconds.
+        say: takes a line of text for every step.
+
+    Raises:
+        DeviceError: a device was lost; its cells are still ``pending``.
+        UsageError: the grid is wrong.
+        StoreError: the results can't be kept.
+    """
+    if isinstance(grid, GridFile):
+        settled = grids.settle(grids.checked(grid), Path.cwd())
+    else:
+        settled = grids.settle(grid_file.load(Path(grid)), Path(grid).parent, Path(grid).stem)
+    with Store.open(store) as opened:
+        devices = sweeping.Devices(settled, say)
+        begun = start.begin(settled, opened, devices.formats, new=new, retry_failed=retry_failed)
+        how = sweeping.Options(
+            cache=str(paths.cache_dir()), store=store or paths.store_url(), jobs=os.cpu_count() or 1,
+            memory_limit_bytes=_MEMORY_LIMIT_BYTES, wait_s=wait_s,
+        )  # fmt: skip
+        lost = sweeping.run(begun.sweep, settled, opened, devices, how, say, lambda event: None)
+        for error in lost.values():
+            raise error
+        return begun.sweep, opened.cells(begun.sweep.id)
+
+
+def compare(
+    a: str, b: str, *, store: str | None = None, store_b: str | None = None, emulated: bool = False
+) -> Comparison:
+    """Run ``b`` against run ``a``: each a sweep's name or id, or the beginning of a measurement's id.
+
+    Args:
+        store: an SQLAlchemy URL; the user's own store if null.
+        store_b: where ``b`` is, if it is in another store.
+        emulated: compare the times of emulators too, which are not a device's.
+
+    Raises:
+        UsageError: there is no such run, more than one, or both are the same.
+        IncomparableError: no pair of the two runs can be compared.
+        StoreError: a store can't be opened or read.
+    """
+    with ExitStack() as stack:
+        first = stack.enter_context(Store.open(store))
+        second = stack.enter_context(Store.open(store_b, create=False)) if store_b else None
+        return compare_stored(first, a, b, store_b=second, emulated=emulated)
+
+
+def choose(
+    devices: str | Sequence[str],
+    limits: Sequence[str | Constraint] = (),
+    *,
+    objectives: Sequence[str | Objective],
+    accuracy: str | Path | None = None,
+    dataset: str | None = None,
+    across: Across = "worst",
+    weights: Mapping[str, float] | None = None,
+    model: str | None = None,
+    since: str | None = None,
+    sweep: str | None = None,
+    strict: bool = False,
+    emulated: bool = False,
+    store: str | None = None,
+) -> Choice:
+    """What to ship, from the measurements in the store that can be compared; nothing is opened or measured.
+
+    Args:
+        devices: specs, names or profiles of the devices that it has to run on.
+        limits: such as ``"p90_ms<=12"`` or ``"top1>=75%"``, each of them to be kept on every device.
+        objectives: such as ``"maximize top1"`` or ``"minimize latency"``; the first counts first.
+        accuracy: ``"evaluations"`` (the default), ``"published"`` or a CSV file; ``dataset`` is that of evaluations.
+        across: the worst device, or the ``"weighted"`` mean by ``weights``.
+        model, since, sweep: which measurements count, as in :class:`edgekit.choose.ask.ChooseRequest`.
+        strict: leave noisy measurements out as well.
+        emulated: take the times of emulated devices.
+
+    Raises:
+        UsageError: nothing was measured there, no accuracy is known, or the request contradicts itself.
+        IncomparableError: nothing of what was measured can be compared.
+        StoreError: the store can't be opened or read.
+    """
+    request = ChooseRequest(
+        devices=(devices,) if isinstance(devices, str) else tuple(devices),
+        constraints=tuple(parse_constraint(one) if isinstance(one, str) else one for one in limits),
+        objectives=tuple(parse_objective(one) if isinstance(one, str) else one for one in objectives),
+        accuracy=str(accuracy) if accuracy else None, dataset=dataset, model=model, since=since, sweep=sweep,
+        across=across, weights=dict(weights) if weights else None, strict=strict, emulated=emulated,
+    )  # fmt: skip
+    with Store.open(store) as opened:
+        return answer(request, opened)

@@ -11,11 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from edgekit.convert import check as check_stage
-from edgekit.convert import entries
-from edgekit.convert.cache import Cache
 from edgekit.convert.check import Checked
 from edgekit.convert.request import ConvertRequest
-from edgekit.device import check as device_check
 from edgekit.device import lease
 from edgekit.device.device import Device
 from edgekit.diagnosis import Diagnosis
@@ -27,7 +24,7 @@ from edgekit.evaluate.subjects import EvaluateRequest, Scored
 from edgekit.measure import profile as profile_stage
 from edgekit.measure import runner
 from edgekit.measure.plan import Candidate, check_plan
-from edgekit.prepare import OnEvent, Subject, Subjects, subjects
+from edgekit.prepare import OnEvent, Subject, Subjects, check_on_device, subjects
 from edgekit.records import (
     ClockRegime,
     Deployment,
@@ -110,22 +107,12 @@ def _deployment(subject: Subject, checked: DeviceParity, push: Push, measurement
 
 def _check_all(found: Subjects, request: ConvertRequest, device: Device, threads: int) -> dict[str, DeviceParity]:
     """Parity on the device for every subject, side by side: nothing is being measured yet."""
-    cache = Cache(Path(request.cache))
 
     def one(subject: Subject) -> DeviceParity | EdgekitError:
-        if subject.expected:
-            try:
-                return device_check.check_exact(subject.artifact, subject.inputs, subject.expected, device)
-            except EdgekitError as error:
-                return error
-        if subject.exported is None:
-            return DeviceParity(passed=None, bit_equal=None, reason="no PyTorch model was given to compare with")
-        if not request.check_parity:
-            return DeviceParity(passed=None, bit_equal=None, reason="turned off with --no-parity")
-        outputs = entries.parity_outputs(cache, subject.judged or subject.artifact, subject.exported)
         try:
-            golden = subject.exported.golden
-            return device_check.check(subject.artifact, golden, device, host_outputs=outputs, threads=threads)
+            return check_on_device(
+                subject, device, cache=Path(request.cache), check_parity=request.check_parity, threads=threads
+            )
         except EdgekitError as error:
             return error
 
@@ -144,9 +131,17 @@ def _check_all(found: Subjects, request: ConvertRequest, device: Device, threads
 
 
 def profile(
-    request: ConvertRequest, device: Device, *, threads: int, runs: int, on_event: OnEvent, say: Say, wait_s: float
+    request: ConvertRequest,
+    device: Device,
+    *,
+    threads: int,
+    runs: int,
+    on_event: OnEvent,
+    say: Say,
+    wait_s: float,
+    store: Store | None = None,
 ) -> tuple[list[Profile], Subjects]:
-    """Per-operator times of every format, from passes of their own."""
+    """Per-operator times of every format, from passes of their own; with a store they are kept there."""
     found = subjects(request, device, on_event)
     profiles = []
     for subject in found.ready:
@@ -158,6 +153,9 @@ def profile(
             found.errors[subject.artifact.format] = error
         else:
             profiles.append(made)
+            if store is not None:
+                store.add_artifact(subject.artifact)
+                store.save_profile(made)
     return profiles, found
 
 

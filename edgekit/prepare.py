@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 
 from edgekit.convert import convert as convert_stage
-from edgekit.convert import events
+from edgekit.convert import entries, events
 from edgekit.convert.cache import Cache
 from edgekit.convert.launch import Outcome
 from edgekit.convert.mcu.compile import Compiled, compile_file
@@ -20,6 +20,7 @@ from edgekit.convert.mcu.exact import INT8_SUFFIX
 from edgekit.convert.mcu.foreign import compile_foreign, for_portable_kernels
 from edgekit.convert.mcu.target import has_dsp
 from edgekit.convert.request import ConvertRequest
+from edgekit.device import check as device_check
 from edgekit.device.device import Device
 from edgekit.device.foreign import describe_file
 from edgekit.doctor import diagnose as doctor_stage
@@ -27,10 +28,7 @@ from edgekit.doctor.request import DoctorRequest
 from edgekit.errors import DeviceError, EdgekitError, ParityError, UsageError
 from edgekit.job import ENGINE_OF_FORMAT
 from edgekit.model.request import parse_spec
-from edgekit.records import (
-    Artifact,
-    Exported,
-)
+from edgekit.records import Artifact, DeviceInfo, DeviceParity, Exported
 
 OnEvent = Callable[[events.Event], None]
 
@@ -165,21 +163,52 @@ def subjects(request: ConvertRequest, device: Device, on_event: OnEvent, output:
         )
         found.ready.append(Subject(artifact, None, inputs))
         return found
-    # The backend packs for the DSP kernels, which not every core has; the host runs either.
-    portable = runnable == ("edgekit-mcu",) and not has_dsp(device.info().abi or "")
-    found.outcome = convert(request, None if portable else output, on_event)
-    found.errors.update(found.outcome.errors)
-    for artifact in found.outcome.artifacts:
-        exported = found.outcome.exported
-        if artifact.format in found.errors or exported is None:
-            continue
-        if ENGINE_OF_FORMAT.get(artifact.format) not in runnable:
-            found.skipped[artifact.format] = f"{device.info().spec} has no runtime for {artifact.format} files"
-        else:
-            packed = _portable(artifact, request, output) if portable else artifact
-            found.ready.append(Subject(packed, exported, exported.golden.inputs, judged=artifact))
+    portable = is_portable(device.info())
+    outcome = convert(request, None if portable else output, on_event)
+    found = placed(outcome, request, device.info(), output if portable else None)
     _refuse_nothing(found, device)
     return found
+
+
+def is_portable(info: DeviceInfo) -> bool:
+    """Whether the device is a core without the DSP extension, for which packed models are laid out anew.
+
+    The backend packs for the DSP kernels, which not every core has; the host runs either.
+    """
+    return info.engines == ("edgekit-mcu",) and not has_dsp(info.abi or "")
+
+
+def placed(outcome: Outcome, request: ConvertRequest, info: DeviceInfo, output: Path | None = None) -> Subjects:
+    """What was converted, as far as the device runs it. Models laid out anew for it are also copied to ``output``."""
+    found = Subjects(outcome=outcome, errors=dict(outcome.errors))
+    exported = outcome.exported
+    for artifact in outcome.artifacts:
+        if artifact.format in found.errors or exported is None:
+            continue
+        if ENGINE_OF_FORMAT.get(artifact.format) not in info.engines:
+            found.skipped[artifact.format] = f"{info.spec} has no runtime for {artifact.format} files"
+        else:
+            packed = _portable(artifact, request, output) if is_portable(info) else artifact
+            found.ready.append(Subject(packed, exported, exported.golden.inputs, judged=artifact))
+    return found
+
+
+def check_on_device(subject: Subject, device: Device, *, cache: Path, check_parity: bool, threads: int) -> DeviceParity:
+    """Parity on the device; the file has been pushed. ``passed`` is null, with a reason, where it is not checked.
+
+    Raises:
+        ParityError: the device computes something else.
+        EdgekitError: the file could not be run there.
+    """
+    if subject.expected:
+        return device_check.check_exact(subject.artifact, subject.inputs, subject.expected, device)
+    if subject.exported is None:
+        return DeviceParity(passed=None, bit_equal=None, reason="no PyTorch model was given to compare with")
+    if not check_parity:
+        return DeviceParity(passed=None, bit_equal=None, reason="turned off with --no-parity")
+    outputs = entries.parity_outputs(Cache(cache), subject.judged or subject.artifact, subject.exported)
+    golden = subject.exported.golden
+    return device_check.check(subject.artifact, golden, device, host_outputs=outputs, threads=threads)
 
 
 def _refuse_nothing(found: Subjects, device: Device) -> None:

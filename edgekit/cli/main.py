@@ -27,6 +27,10 @@ COMMANDS = {
     "devices": ("devices", "List the devices that are there; clean one."),
     "mcu": ("mcu", "Microcontrollers: plan memory, compile, put the agent on a board."),
     "virtual": ("virtual", "Start and stop virtual devices."),
+    "sweep": ("sweep", "Measure many candidates, resumably: models, formats, threads, devices."),
+    "choose": ("choose", "Choose a model by constraints, from comparable measurements only."),
+    "compare": ("compare", "Compare two sweeps or two measurements, with the doubt."),
+    "report": ("report", "Write one HTML page of measurements, parity, accuracy and the choice."),
     "results": ("results", "List, filter and export stored measurements."),
 }
 INTERRUPTED = 130

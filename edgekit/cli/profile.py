@@ -41,7 +41,7 @@ Examples:
 @options.model_options
 @options.output_options
 def command(model: str, as_json: bool, quiet: bool, traceback: bool, **given: Any) -> int:
-    """Per-operator times of MODEL (or of a converted file) on a device.
+    """Per-operator times of MODEL (or of a converted file) on a device; they are kept in the store.
 
     The pass is separate from the latency measurement: profiling slows a runtime down.
     """
@@ -49,8 +49,9 @@ def command(model: str, as_json: bool, quiet: bool, traceback: bool, **given: An
     from edgekit.cli.progress import ProgressView
     from edgekit.cli.requests import convert_request
     from edgekit.device.resolve import open_device
+    from edgekit.store.store import Store
 
-    with ProgressView(quiet) as progress:
+    with Store.open() as store, ProgressView(quiet) as progress:
         device = open_device(given["device"], progress.say, given["harness"])
         request = convert_request(model, given, prepare.runnable_formats(device))
         made, found = pipeline.profile(
@@ -61,6 +62,7 @@ def command(model: str, as_json: bool, quiet: bool, traceback: bool, **given: An
             on_event=progress.on_event,
             say=progress.say,
             wait_s=given["wait_s"],
+            store=store,
         )
     if as_json:
         skipped = [{"format": name, "reason": reason} for name, reason in found.skipped.items()]
@@ -69,6 +71,9 @@ def command(model: str, as_json: bool, quiet: bool, traceback: bool, **given: An
     else:
         for p in made:
             _show(p, given["top"], given["by"])
+        if made:
+            kept = ", ".join(f"{p.format} {p.artifact_sha256[:8]}" for p in made)
+            output.console().print(f"Kept for {kept} (edgekit report).", soft_wrap=True)
     return finish(found.errors, request.formats, found.outcome.tracebacks if traceback else {})
 
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean, median, stdev
 
-from edgekit.measure.stats import student_t95
+from edgekit.measure.student import student_t95
 from edgekit.records import Measurement, Repeat
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import struct
 from collections.abc import Sequence
 from typing import Any, TypeVar
@@ -10,7 +11,8 @@ import msgspec
 from sqlalchemy.engine import RowMapping
 
 from edgekit.errors import StoreError
-from edgekit.records import Artifact, DeviceState, Evaluation, Measurement, Record, Repeat
+from edgekit.records import Artifact, DeviceState, Evaluation, Measurement, Profile, Record, Repeat
+from edgekit.selection import Sweep, SweepCell
 from edgekit.store.query import microseconds
 
 _R = TypeVar("_R", bound=Record)
@@ -75,6 +77,26 @@ def evaluation_row(evaluation: Evaluation) -> dict[str, Any]:
     }
 
 
+def profile_row(profile: Profile, created: str) -> dict[str, Any]:
+    """The columns of ``profiles`` but its id, which the database gives."""
+    names = ("artifact_sha256", "device", "threads")
+    row = {name: getattr(profile, name) for name in names}
+    return {**row, "created_us": _created(created, f"profile of {profile.model}"), "record": _json(profile)}
+
+
+def sweep_row(sweep: Sweep) -> dict[str, Any]:
+    """The columns of ``sweeps`` but its number, which the database gives."""
+    return {"id": sweep.id, "name": sweep.name, "grid_sha256": sweep.grid_sha256, "record": _json(sweep)}
+
+
+def cell_row(cell: SweepCell) -> dict[str, Any]:
+    """The columns of ``sweep_cells`` but its number, which the database gives."""
+    # A key may be longer than what databases index.
+    key = hashlib.sha256(cell.key.encode()).hexdigest()
+    row = {name: getattr(cell, name) for name in ("sweep_id", "state", "measurement_id")}
+    return {**row, "key_sha256": key, "record": _json(cell)}
+
+
 def to_artifact(record: str) -> Artifact:
     """An artifact from its JSON."""
     return _decode(record, Artifact)
@@ -88,6 +110,21 @@ def to_measurement(record: str, repeats: Sequence[Repeat] = ()) -> Measurement:
 def to_evaluation(record: str) -> Evaluation:
     """An evaluation from its JSON."""
     return _decode(record, Evaluation)
+
+
+def to_profile(record: str) -> Profile:
+    """A profile from its JSON."""
+    return _decode(record, Profile)
+
+
+def to_sweep(record: str) -> Sweep:
+    """A sweep from its JSON."""
+    return _decode(record, Sweep)
+
+
+def to_cell(record: str) -> SweepCell:
+    """A cell of a sweep from its JSON."""
+    return _decode(record, SweepCell)
 
 
 def to_repeat(row: RowMapping) -> Repeat:

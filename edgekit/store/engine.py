@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,8 @@ from sqlalchemy.engine import URL, Connection, Engine
 from edgekit.errors import StoreError
 
 BUSY_SECONDS = 30.0
+# SQLite allows 32766 values in one statement, older versions 999.
+_AT_ONCE = 500
 _USE_URL = (
     "Set EDGEKIT_STORE to a database URL such as sqlite:////full/path/results.sqlite or "
     "postgresql://user@host/database, or unset it to use the default file."
@@ -67,7 +69,8 @@ def make_engine(url: URL, *, create: bool) -> Engine:
     if path is not None:
         _check_file(path, create)
     try:
-        engine = sa.create_engine(url)
+        # A server may have ended a connection that was idle while a long measurement ran; another is made then.
+        engine = sa.create_engine(url, pool_pre_ping=url.get_backend_name() != "sqlite")
     except exc.NoSuchModuleError:
         raise StoreError(
             f"'{url.drivername}' is not a kind of database that edgekit can use.", where=describe(url),
@@ -125,8 +128,28 @@ def _prepare_sqlite(engine: Engine) -> None:
 @contextmanager
 def writing(engine: Engine) -> Iterator[Connection]:
     """One transaction that writes: all of it is kept, or nothing."""
-    with engine.execution_options(edgekit_write=True).begin() as connection:
+    options: dict[str, Any] = {"edgekit_write": True}
+    if engine.dialect.name != "sqlite":
+        # Each statement has to see what others committed before it, since it may have waited for them (store.series).
+        options["isolation_level"] = "READ COMMITTED"
+    with engine.execution_options(**options).begin() as connection:
         yield connection
+
+
+@contextmanager
+def reading(engine: Engine) -> Iterator[Connection]:
+    """One transaction that reads: all its statements see the store as it was at one moment."""
+    if engine.dialect.name != "sqlite":  # whose transactions do so anyway
+        engine = engine.execution_options(isolation_level="REPEATABLE READ")
+    with engine.connect() as connection:
+        yield connection
+
+
+def chunks(values: Sequence[str]) -> Iterator[Sequence[str]]:
+    """The values without doubles, as many at a time as one statement takes."""
+    unique = list(dict.fromkeys(values))
+    for start in range(0, len(unique), _AT_ONCE):
+        yield unique[start : start + _AT_ONCE]
 
 
 @contextmanager

@@ -18,6 +18,7 @@ from sqlalchemy.engine import Connection, Engine
 from edgekit.errors import StoreError
 from edgekit.store import engine as engines
 from edgekit.store import tables
+from edgekit.store.version4 import add_series
 
 Step = Callable[[Connection], None]
 # Any number will do, as long as every edgekit takes the same one.
@@ -57,7 +58,7 @@ def _add_counts(connection: Connection) -> None:
 
 
 # The step at index k leads from version k + 1 to version k + 2. Append only.
-STEPS: tuple[Step, ...] = (_add_evaluations, _add_counts)
+STEPS: tuple[Step, ...] = (_add_evaluations, _add_counts, add_series)
 VERSION = len(STEPS) + 1
 
 

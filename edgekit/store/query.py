@@ -18,7 +18,7 @@ class Query(Record, frozen=True, kw_only=True):
     ``device`` is a device spec or a device's name, whole. ``model`` is part of the model's name, or a pattern of the
     whole name if it has ``*`` or ``?``; upper and lower case are the same. ``since`` is a date, an ISO 8601 time
     (local time if it names no zone), or an age such as ``90m``, ``12h``, ``7d`` or ``2w``. Samples are read only
-    ``with_samples``; without them ``Measurement.repeats`` is empty.
+    ``with_samples``; without them ``Measurement.repeats`` is empty. ``ids`` are whole ids.
     """
 
     device: str | None = None
@@ -28,8 +28,22 @@ class Query(Record, frozen=True, kw_only=True):
     verdict: Verdict | None = None
     since: str | None = None
     id_prefix: str | None = None
+    ids: tuple[str, ...] | None = None
     limit: int | None = 50
     with_samples: bool = False
+
+
+class CandidateQuery(Record, frozen=True, kw_only=True):
+    """Which candidates to compare; a field that is null does not filter. The fields are as in :class:`Query`.
+
+    ``since`` is about a candidate's newest measurement. ``sweep_id`` is the whole id of a sweep: only what was measured
+    in it counts.
+    """
+
+    device: str | None = None
+    model: str | None = None
+    since: str | None = None
+    sweep_id: str | None = None
 
 
 def microseconds(moment: str) -> int:
@@ -69,3 +83,14 @@ def like_pattern(text: str) -> str:
     if "*" in text or "?" in text:
         return escaped.replace("*", "%").replace("?", "_")
     return f"%{escaped}%"
+
+
+def not_negative(limit: int | None) -> int | None:
+    """A limit on how many to read; null is no limit.
+
+    Raises:
+        UsageError: it is negative.
+    """
+    if limit is not None and limit < 0:
+        raise UsageError(f"The limit is negative: {limit}.", where="--limit", next_step="Give 0 or more.")
+    return limit

@@ -7,6 +7,7 @@ exactly as it was saved. Times are microseconds since 1970 UTC, so that they sor
 from __future__ import annotations
 
 from sqlalchemy import (
+    DDL,
     BigInteger,
     Boolean,
     Column,
@@ -19,6 +20,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    event,
 )
 
 metadata = MetaData()
@@ -37,13 +39,36 @@ artifacts = Table(
     Column("record", Text, nullable=False),
 )
 
+# SQLite counts up by itself only in a column of type INTEGER.
+_NUMBER = BigInteger().with_variant(Integer, "sqlite")
+
+# One row for all measurements that are alike in everything people filter by or compare, their verdict included; see
+# edgekit.store.series. It answers over any number of measurements by reading a row per series.
+series = Table(
+    "series",
+    metadata,
+    Column("id", _NUMBER, primary_key=True, autoincrement=True),
+    # What makes it this series, and what it has in common with the same candidate's series of other verdicts.
+    Column("key_sha256", String(64), nullable=False, unique=True),
+    Column("setup_sha256", String(64), nullable=False),
+    Column("model", Text, nullable=False),
+    Column("format", String(255), nullable=False),
+    Column("device", String(255), nullable=False),
+    Column("device_name", String(255), nullable=False),
+    Column("engine", String(255), nullable=False),
+    Column("verdict", String(255), nullable=False),
+    # How many measurements there are, and which is the newest; no index holds these, so that counting stays cheap.
+    Column("total", BigInteger, nullable=False),
+    Column("newest_us", BigInteger),
+    Column("newest_id", String(255)),
+)
+
 measurements = Table(
     "measurements",
     metadata,
     Column("id", String(255), primary_key=True),
     Column("created_us", BigInteger, nullable=False),
     Column("artifact_sha256", String(64), ForeignKey("artifacts.sha256"), nullable=False, index=True),
-    # No index: a model is looked up by a part of its name, which no index of the name can answer.
     Column("model", Text, nullable=False),
     Column("format", String(255), nullable=False),
     Column("precision", String(255), nullable=False),
@@ -63,11 +88,20 @@ measurements = Table(
     Column("load_warm_ms", Float(53)),
     Column("peak_rss_bytes", BigInteger),
     Column("record", Text, nullable=False),
+    # Never null; SQLite can't add a column that refuses it to a table that has rows.
+    Column("series_id", _NUMBER, ForeignKey("series.id")),
     Index("ix_measurements_newest", "created_us", "id"),
-    *(
-        Index(f"ix_measurements_{column}", column, "created_us", "id")
-        for column in ("device", "device_name", "engine", "format", "verdict")
-    ),
+    # What people filter by is looked up in the series, so that it needs no indexes of its own here.
+    Index("ix_measurements_series", "series_id", "created_us", "id"),
+)
+# In most languages' orders PostgreSQL can't look up the beginning of a text in the primary key's index. As plain text,
+# because an Index with this option would import SQLAlchemy's whole PostgreSQL dialect for every store.
+event.listen(
+    measurements,
+    "after_create",
+    DDL(  # type: ignore[no-untyped-call]
+        "CREATE INDEX ix_measurements_id_prefix ON measurements (id varchar_pattern_ops)"
+    ).execute_if(dialect="postgresql"),
 )
 
 repeats = Table(
@@ -95,8 +129,7 @@ repeats = Table(
 evaluations = Table(
     "evaluations",
     metadata,
-    # SQLite counts up by itself only in a column of type INTEGER.
-    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
+    Column("id", _NUMBER, primary_key=True, autoincrement=True),
     Column("created_us", BigInteger, nullable=False),
     Column("artifact_sha256", String(64), ForeignKey("artifacts.sha256"), index=True),
     Column("model", Text, nullable=False),
@@ -111,4 +144,38 @@ evaluations = Table(
     Column("samples", BigInteger, nullable=False),
     Column("record", Text, nullable=False),
     Index("ix_evaluations_newest", "created_us", "id"),
+)
+
+profiles = Table(
+    "profiles",
+    metadata,
+    Column("id", _NUMBER, primary_key=True, autoincrement=True),
+    Column("created_us", BigInteger, nullable=False),
+    Column("artifact_sha256", String(64), ForeignKey("artifacts.sha256"), nullable=False, index=True),
+    Column("device", String(255), nullable=False),
+    Column("threads", Integer, nullable=False),
+    Column("record", Text, nullable=False),
+)
+
+sweeps = Table(
+    "sweeps",
+    metadata,
+    # Sweeps and their cells are numbered in the order in which they were added.
+    Column("number", _NUMBER, primary_key=True, autoincrement=True),
+    Column("id", String(255), nullable=False, unique=True),
+    Column("name", Text, nullable=False),
+    Column("grid_sha256", String(64), nullable=False, index=True),
+    Column("record", Text, nullable=False),
+)
+
+sweep_cells = Table(
+    "sweep_cells",
+    metadata,
+    Column("number", _NUMBER, primary_key=True, autoincrement=True),
+    Column("sweep_id", String(255), ForeignKey("sweeps.id"), nullable=False),
+    Column("key_sha256", String(64), nullable=False),
+    Column("state", String(255), nullable=False),
+    Column("measurement_id", String(255), ForeignKey("measurements.id")),
+    Column("record", Text, nullable=False),
+    Index("ix_sweep_cells_key", "sweep_id", "key_sha256", unique=True),
 )

@@ -19,10 +19,8 @@ MODELS = {
     "mobilevig_ti": 64,  # max-relative graph convolution
     "mobilevigv2_ti": 64,  # conditional position encoding
     "mcuformer_min": None,  # low-rank attention
-    "mobilemamba_t2": 64,  # selective scan
     "efficientformerv2_s0": 224,  # talking-head attention, which XNNPACK gets wrong as it is
     "ghostnetv2_100": 96,  # fractional nearest resize, which LiteRT gets wrong as it is
-    "mobilevitv2_050": 64,  # unfold and fold, softmax over pixels
     "espcn_x2": None,  # pixel shuffle
 }
 

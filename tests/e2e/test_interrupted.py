@@ -152,7 +152,7 @@ def test_ctrl_c_while_measuring(own_store: dict[str, str], own_places: Path) -> 
     interrupted(running.end(signal.SIGINT))
     assert running.family and running.left() == []
     assert measurements(own_store) == []  # no repeat had finished
-    (host,) = edgekit("devices", "--json").json()["devices"]
+    host = next(d for d in edgekit("devices", "--json").json()["devices"] if d["spec"] == "host")
     assert (host["state"], host["lease"]) == ("ready", None)
     again = edgekit("deploy", f"{ZOO}:tiny", "--to", "onnx", *SHORT, "--json", env=own_store)
     assert again.code == 0, again.err
@@ -176,7 +176,7 @@ def test_kill_9_while_measuring_loses_the_run_in_flight_only(own_store: dict[str
         assert measurement["verdict"] == "incomparable"
         assert "repeats finished" in json.dumps(measurement["verdict_reasons"])
         assert measurement["p50_ms"]
-    (host,) = edgekit("devices", "--json").json()["devices"]
+    host = next(d for d in edgekit("devices", "--json").json()["devices"] if d["spec"] == "host")
     assert (host["state"], host["lease"]) == ("ready", None)
 
 

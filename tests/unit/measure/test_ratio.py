@@ -7,7 +7,7 @@ import pytest
 from scipy import stats as reference
 
 from edgekit.measure import ratio
-from edgekit.measure.stats import student_t95
+from edgekit.measure.student import student_t95
 from edgekit.records import DeviceState, Repeat
 
 

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 
 from edgekit.errors import StoreError, UsageError
 from edgekit.records import Artifact, Evaluation, Footprint, Measurement, Parity
+from edgekit.store import codec, tables
 from edgekit.store.query import Query
 from edgekit.store.store import Store
 
@@ -76,11 +77,8 @@ def test_a_measurement_without_its_artifact_cannot_be_stored(store_url: str) -> 
         assert caught.value.code == 16
         assert store.measurements() == []
         with pytest.raises(sa.exc.IntegrityError), store._engine.begin() as connection:
-            row = "('x', 1, 'no such artifact', 'm', 'f', 'p', 'd', 'd', 'e', 'ok', 0, 'free', 1, 1, '{}')"
-            columns = "id, created_us, artifact_sha256, model, format, precision, device, device_name, engine, verdict"
-            connection.exec_driver_sql(
-                f"INSERT INTO measurements ({columns}, emulated, clock_regime, threads, samples, record) VALUES {row}"
-            )
+            # Nor past the store: the database itself refuses it.
+            connection.execute(sa.insert(tables.measurements).values(codec.measurement_row(make_measurement())))
 
 
 def test_an_artifact_run_by_path_does_not_forget_its_source(store_url: str) -> None:
@@ -235,8 +233,9 @@ def test_a_killed_writer_leaves_every_committed_repeat(store_url: str) -> None:
             for name, least in committed.items():
                 assert len(found[name]) >= least
                 assert found[name] == tuple(make_repeat(k) for k in range(len(found[name])))
-    path = store_url.removeprefix("sqlite:///")
-    assert sqlite3.connect(path).execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    if store_url.startswith("sqlite"):
+        path = store_url.removeprefix("sqlite:///")
+        assert sqlite3.connect(path).execute("PRAGMA integrity_check").fetchone() == ("ok",)
 
 
 def test_opening_is_lazy() -> None:

@@ -58,25 +58,25 @@ def test_not_a_database(tmp_path: Path, content: bytes) -> None:
     assert path.read_bytes() == content
 
 
-def test_corrupt_database(store_url: str) -> None:
-    with Store.open(store_url) as store:
+def test_corrupt_database(sqlite_url: str) -> None:
+    with Store.open(sqlite_url) as store:
         store.add_artifact(ARTIFACT)
         for index in range(40):
             store.save_measurement(make_measurement(id=f"m{index}"))
-    path = Path(store_url.removeprefix("sqlite:///"))
+    path = Path(sqlite_url.removeprefix("sqlite:///"))
     content = bytearray(path.read_bytes())
     content[4096:] = b"\xff" * (len(content) - 4096)
     path.write_bytes(content)
-    error = refused(store_url)
+    error = refused(sqlite_url)
     assert "malformed" in error.message
 
 
-def test_locked_database(store_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    Store.open(store_url).close()
+def test_locked_database(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    Store.open(sqlite_url).close()
     monkeypatch.setattr(engine, "BUSY_SECONDS", 0.05)
-    holder = sqlite3.connect(store_url.removeprefix("sqlite:///"), isolation_level=None)
+    holder = sqlite3.connect(sqlite_url.removeprefix("sqlite:///"), isolation_level=None)
     holder.execute("BEGIN IMMEDIATE")
-    with Store.open(store_url) as store:
+    with Store.open(sqlite_url) as store:
         with pytest.raises(StoreError, match="locked") as caught:
             store.add_artifact(ARTIFACT)
         assert "Another program holds the store" in caught.value.next_step
@@ -144,3 +144,20 @@ def test_default_store_is_made_in_the_data_folder(tmp_path: Path, monkeypatch: p
     with Store.open() as store:
         assert store.where.endswith("/a/b/results.sqlite")
     assert (tmp_path / "a" / "b" / "results.sqlite").is_file()
+
+
+def test_a_postgres_server_that_is_not_there() -> None:
+    error = refused(f"postgresql://user:{SECRET}@127.0.0.1:1/db?sslpassword={SECRET}")
+    assert error.where == "postgresql+psycopg://user:***@127.0.0.1:1/db"
+    assert "the database is running" in error.next_step
+
+
+def test_a_postgres_server_that_drops_idle_connections(postgres_url: str) -> None:
+    with Store.open(postgres_url) as store:
+        store.add_artifact(ARTIFACT)
+        with Store.open(postgres_url) as other, other._engine.begin() as connection:
+            others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database()"
+            ended = connection.exec_driver_sql(f"{others} AND pid <> pg_backend_pid()").scalars().all()
+        assert ended == [True]
+        store.save_measurement(make_measurement())
+        assert store.measurement("m-0001") == make_measurement()

@@ -1,0 +1,1 @@
+"""Choosing among measured candidates, and comparing runs: pure functions over records."""

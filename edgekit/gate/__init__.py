@@ -1,0 +1,1 @@
+"""The gate for CI: a model against its budget and against a stored baseline, re-measured side by side."""

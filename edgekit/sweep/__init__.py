@@ -1,0 +1,1 @@
+"""Measuring many candidates on many devices: a grid of them, resumable at every repeat."""
