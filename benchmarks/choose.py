@@ -29,7 +29,6 @@ from dataclasses import dataclass
 import msgspec
 import numpy as np
 from common import EDGEKIT, ROOT, table
-from edgekit.gate.plan import GATE_PLAN
 
 from edgekit import paths, prepare
 from edgekit.choose.ask import ChooseRequest, answer
@@ -37,7 +36,10 @@ from edgekit.convert.request import ConvertRequest
 from edgekit.device import lease
 from edgekit.device.host import HostDevice
 from edgekit.errors import EdgekitError
-from edgekit.gate import decide
+from edgekit.gate.budget import Regression
+from edgekit.gate.decide import Round, decide
+from edgekit.gate.rounds import PLAN as GATE_PLAN
+from edgekit.gate.speed import changes
 from edgekit.measure.plan import Candidate
 from edgekit.measure.session import Session
 from edgekit.measure.stats import bootstrap_interval, median_interval

@@ -117,10 +117,19 @@ def head(sweep: Sweep, cells: Sequence[SweepCell]) -> dict[str, Any]:
 def show(sweep: Sweep, cells: Sequence[SweepCell], measured: Mapping[str, Measurement]) -> None:
     """The table for people, and why cells are not in it."""
     precisions = len({cell.precision for cell in cells}) > 1
-    rows = [_row(c, measured.get(c.measurement_id or ""), precisions) for c in cells if c.state != "skipped"]
+    shown = [cell for cell in cells if cell.state != "skipped"]
+    rows = [_row(cell, measured.get(cell.measurement_id or ""), precisions) for cell in shown]
     heads = [("Model", "left"), ("Format", "left"), ("Thr", "right"), ("On", "left"), ("p50 ms", "right"),
              ("±95%", "right"), ("Verdict", "left"), ("State", "left")]  # fmt: skip
-    console = output.print_table(f"{sweep.name} ({sweep.id[:8]}): {in_words(cells)}", heads, rows)
+    # A column that says the same everywhere is said once, so that the names of the models have room.
+    threads, devices = {cell.threads for cell in shown}, {cell.device for cell in shown}
+    same = {"Thr": len(threads) == 1, "On": len(devices) == 1, "State": {cell.state for cell in shown} == {"measured"}}
+    kept = [index for index, (head, _) in enumerate(heads) if not same.get(head)]
+    title = [f"{sweep.name} ({sweep.id[:8]}): {in_words(cells)}", *(f"on {one}" for one in devices if same["On"]),
+             *(f"{one} thread{'s' if one != 1 else ''}" for one in threads if same["Thr"])]  # fmt: skip
+    console = output.print_table(
+        ", ".join(title), [heads[index] for index in kept], [[row[index] for index in kept] for row in rows]
+    )
     if any(m.emulated for m in measured.values()):
         console.print("* emulated: not a device's latency; M: millions of executed instructions.")
     reasons: dict[str, list[str]] = {}
@@ -153,6 +162,5 @@ def show_list(listed: Sequence[tuple[Sweep, Sequence[SweepCell]]]) -> None:
         found = counts(cells)
         rows.append([sweep.id[:8], sweep.created[5:16].replace("T", " "), sweep.name,
                      *(str(found[state]) for state in _STATES)])  # fmt: skip
-    heads = [("Id", "left"), ("UTC", "left"), ("Model", "left"), *((state, "right") for state in _STATES)]
-    heads[2] = ("Name", "left")
+    heads = [("Id", "left"), ("UTC", "left"), ("Name", "left"), *((state, "right") for state in _STATES)]
     output.print_table(f"{len(rows)} sweep{'s' if len(rows) != 1 else ''}", heads, rows)
