@@ -110,8 +110,7 @@ def pictures(file: Path, folder: Path) -> None:
     from PIL import Image
 
     folder.mkdir(parents=True, exist_ok=True)
-    wanted = (("report", 1100, "light", "#pareto"), ("report-latency", 1100, "light", "#latency"),
-              ("report-phone", 360, "dark", "#pareto"))  # fmt: skip
+    wanted = (("report", 1100, "light", "#pareto"), ("report-phone", 360, "dark", "#pareto"))  # fmt: skip
     with chromium() as browser:
         for name, width, scheme, part in wanted:
             with opened(browser, file, width=width, scheme=scheme) as shown:
