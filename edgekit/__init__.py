@@ -14,7 +14,7 @@ from edgekit.version import __version__
 
 if TYPE_CHECKING:
     from edgekit.api import check, choose, compare, convert, deploy, doctor, profile, results, sweep
-    from edgekit.choose.comparison import Comparison
+    from edgekit.compare.comparison import Comparison
     from edgekit.diagnosis import Diagnosis, Finding
     from edgekit.errors import EdgekitError
     from edgekit.records import Artifact, Deployment, Exported, Measurement, Plan, Profile
@@ -32,7 +32,7 @@ _WHERE = {
     "results": "edgekit.api",
     "sweep": "edgekit.api",
     "EdgekitError": "edgekit.errors",
-    "Comparison": "edgekit.choose.comparison",
+    "Comparison": "edgekit.compare.comparison",
     **dict.fromkeys(("Diagnosis", "Finding"), "edgekit.diagnosis"),
     **dict.fromkeys(("Choice", "Sweep", "SweepCell"), "edgekit.selection"),
     "GridFile": "edgekit.sweep.grid",

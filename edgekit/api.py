@@ -10,9 +10,9 @@ from pathlib import Path
 from edgekit import paths, pipeline, prepare
 from edgekit.choose.ask import ChooseRequest, answer
 from edgekit.choose.combine import Across
-from edgekit.choose.comparison import Comparison
 from edgekit.choose.limits import parse_constraint, parse_objective
-from edgekit.choose.runs import compare_stored
+from edgekit.compare.comparison import Comparison
+from edgekit.compare.runs import compare_stored
 from edgekit.convert import events
 from edgekit.convert.request import DEFAULT_GOLDEN_COUNT, CalibrationRequest, ConvertRequest, GoldenRequest
 from edgekit.device.resolve import open_device
@@ -321,6 +321,7 @@ def choose(
     objectives: Sequence[str | Objective],
     accuracy: str | Path | None = None,
     dataset: str | None = None,
+    model_stands_in: bool = False,
     across: Across = "worst",
     weights: Mapping[str, float] | None = None,
     model: str | None = None,
@@ -337,6 +338,7 @@ def choose(
         limits: such as ``"p90_ms<=12"`` or ``"top1>=75%"``, each of them to be kept on every device.
         objectives: such as ``"maximize top1"`` or ``"minimize latency"``; the first counts first.
         accuracy: ``"evaluations"`` (the default), ``"published"`` or a CSV file; ``dataset`` is that of evaluations.
+        model_stands_in: where a float file was not evaluated but passed parity, take its PyTorch model's accuracy.
         across: the worst device, or the ``"weighted"`` mean by ``weights``.
         model, since, sweep: which measurements count, as in :class:`edgekit.choose.ask.ChooseRequest`.
         strict: leave noisy measurements out as well.
@@ -351,8 +353,9 @@ def choose(
         devices=(devices,) if isinstance(devices, str) else tuple(devices),
         constraints=tuple(parse_constraint(one) if isinstance(one, str) else one for one in limits),
         objectives=tuple(parse_objective(one) if isinstance(one, str) else one for one in objectives),
-        accuracy=str(accuracy) if accuracy else None, dataset=dataset, model=model, since=since, sweep=sweep,
-        across=across, weights=dict(weights) if weights else None, strict=strict, emulated=emulated,
+        accuracy=str(accuracy) if accuracy else None, dataset=dataset, model_stands_in=model_stands_in,
+        model=model, since=since, sweep=sweep, across=across, weights=dict(weights) if weights else None,
+        strict=strict, emulated=emulated,
     )  # fmt: skip
     with Store.open(store) as opened:
         return answer(request, opened)

@@ -47,6 +47,17 @@ class Shown:
         outside = [url for url in self.requests if url != file.as_uri() and not url.startswith(("data:", "blob:"))]
         assert outside == [], outside
 
+    def until(self, script: str, argument: Any = None) -> None:
+        """Wait until the script answers true.
+
+        The browser driver's own waiting evaluates texts inside the page, which the page's policy forbids.
+        """
+        for _ in range(DRAWN_S * 20):
+            if self.page.evaluate(script, argument):
+                return
+            self.page.wait_for_timeout(50)
+        raise AssertionError(f"not within {DRAWN_S} s: {script}")
+
     def overflow(self) -> list[str]:
         """The elements that make the page wider than its window; empty if it does not scroll sideways."""
         found: list[str] = self.page.evaluate(_OVERFLOW)

@@ -1,1 +1,1 @@
-"""Choosing among measured candidates, and comparing runs: pure functions over records."""
+"""Choosing among measured candidates: pure functions over records, and a question to the store."""

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from edgekit.choose.quantities import is_share
 from edgekit.errors import UsageError
 from edgekit.records import Artifact, Evaluation
 from edgekit.selection import Quantity
@@ -180,17 +179,3 @@ def published() -> Published:
 
     shares = {e.name: (e.top1 / 100, e.top1_source or "") for e in catalog.entries() if e.top1 is not None}
     return Published(shares, wilson)
-
-
-def check_share(metric: str, value: float, where: str) -> float:
-    """The share that a plain number means, as 0.75; above 1 it is percent.
-
-    Raises:
-        UsageError: it is 1, which may be either, or no share at all.
-    """
-    if not is_share(metric):
-        return value
-    if value == 1 or not 0 <= value <= 100:
-        what = "may be 1% or all of them" if value == 1 else "is no share"
-        raise UsageError(f"{metric}: {value:g} {what}.", where=where, next_step="Write it with a percent sign: 75%.")
-    return value / 100 if value > 1 else value

@@ -10,11 +10,11 @@ from pathlib import Path
 import msgspec
 
 from edgekit.choose.accuracy import Accuracies, from_evaluations, published
+from edgekit.choose.accuracy_csv import Table, read_table
 from edgekit.choose.choose import choose
 from edgekit.choose.combine import Across
 from edgekit.choose.quantities import FIGURES, is_accuracy
 from edgekit.choose.rows import make_rows, needs_repeats
-from edgekit.choose.table import Table, read_table
 from edgekit.device import profiles
 from edgekit.device.host import SPEC as HOST
 from edgekit.device.mcu import boards
@@ -121,7 +121,11 @@ def _devices(request: ChooseRequest, store: Store) -> tuple[str, ...]:
         sweep_id = store.sweep(request.sweep).id
         there = dict.fromkeys(one.measurement.device for one in store.standings(CandidateQuery(sweep_id=sweep_id)))
     else:
-        there = dict.fromkeys(one.device for one in store.measurements(Query(limit=_RECENT)))
+        newest = store.measurements(Query(limit=_RECENT))
+        there = dict.fromkeys(one.device for one in newest)
+        if len(there) == 1 and len(newest) == _RECENT:
+            # Older ones may be of another device; this reads more, and is seldom needed.
+            there |= dict.fromkeys(one.measurement.device for one in store.standings())
     if len(there) == 1:
         return tuple(there)
     if not there:

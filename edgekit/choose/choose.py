@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 
 from edgekit.choose import pareto
 from edgekit.choose.combine import Across, Candidate, combine, shares
-from edgekit.choose.comparable import Label, comparable, labels, usable
+from edgekit.choose.comparable import Label, comparable, labels, older, usable
 from edgekit.choose.penalties import penalties
 from edgekit.choose.quantities import directions, is_accuracy
-from edgekit.choose.ranking import aims_of, beats, best, nearest, on
+from edgekit.choose.ranking import aims_of, axes, beats, best, nearest, on
 from edgekit.choose.reasons import Found, reasons
 from edgekit.choose.rows import Row
 from edgekit.errors import IncomparableError, UsageError
@@ -57,7 +57,7 @@ def choose(
         )  # fmt: skip
     candidates.sort(key=lambda c: (c.key.label, c.key.artifact_sha256, c.key.threads, c.key.engine))
     found = _found(candidates, constraints, objectives, conditions)
-    on_front = set(pareto.front([tuple(on(candidate, aim) for aim in aims) for candidate in candidates]))
+    on_front = set(pareto.front([axes(candidate, objectives, constraints) for candidate in candidates]))
     standings = [candidate.standing(constraints) for candidate in candidates]
     by_id = {id(candidate): standing for candidate, standing in zip(candidates, standings, strict=True)}
     return Choice(
@@ -65,11 +65,15 @@ def choose(
         ties=tuple(by_id[id(c)] for c in found.equal[1:]), undecided=tuple(by_id[id(c)] for c in found.undecided),
         front=tuple(s for i, s in enumerate(standings) if i in on_front),
         dominated=tuple(s for i, s in enumerate(standings) if i not in on_front),
-        excluded=tuple(sorted([*left, *incomplete], key=lambda e: (e.device or "", e.candidate, e.reason))),
+        excluded=tuple(sorted([*left, *incomplete], key=_place)),
         reasons=reasons(found, label), constraints=tuple(constraints), objectives=tuple(objectives),
         conditions=conditions, nearest=found.nearest,
         penalties=tuple(penalties(kept, constraints, objectives, label)),
     )  # fmt: skip
+
+
+def _place(one: Excluded) -> tuple[str, str, str, str]:
+    return one.device or "", one.candidate, one.reason, one.measurement_id or ""
 
 
 def _check(rows: Mapping[str, Sequence[Row]], names: Sequence[str], objectives: Sequence[Objective]) -> None:
@@ -107,7 +111,8 @@ def _screened(
             raise _nothing_usable(device, unusable)
         kept[device], unlike = comparable(device, good, label)
         conditions[device] = kept[device][0].conditions
-        left += [*unusable, *unlike]
+        told = len(kept[device]) + len(unusable) + len(unlike)
+        left += [*unusable, *unlike, *older(device, some, told)]
     return kept, conditions, left
 
 

@@ -18,11 +18,15 @@ Across = Literal["worst", "weighted"]
 
 @dataclass(frozen=True, eq=False)
 class Candidate:
-    """``rows`` by device, ``quantities`` over all devices; ``answers`` are those to the constraints, in their order."""
+    """``rows`` by device, ``quantities`` over all devices; ``answers`` are those to the constraints, in their order.
+
+    ``worst`` has the figures of the worst device, where ``quantities`` are means; else it is ``quantities``.
+    """
 
     key: CandidateKey
     rows: dict[str, Row]
     quantities: dict[str, Quantity]
+    worst: dict[str, Quantity]
     answers: tuple[Answer, ...]
 
     @property
@@ -82,15 +86,21 @@ def combine(
     for device, some in rows.items():
         for row in some:
             by_identity.setdefault(identity(row.candidate), {})[device] = row
-    made, left = [], []
+    made: list[Candidate] = []
+    left: list[Excluded] = []
     for own in by_identity.values():
         absent = [device for device in rows if device not in own]
         key = next(iter(own.values())).candidate
         if absent:
             reason = f"it has no comparable measurement on {' and '.join(absent)}"
-            left.append(Excluded(candidate=label(key), reason=reason, device=absent[0], count=len(own)))
+            left += [
+                Excluded(candidate=label(key), reason=reason, device=device, measurement_id=row.measurement_id)
+                for device, row in own.items()
+            ]
             continue
-        made.append(Candidate(key, own, _over(own, toward, weights), tuple(_answer(own, one) for one in constraints)))
+        over = _over(own, toward, weights)
+        worst = _over(own, toward, None) if weights else over
+        made.append(Candidate(key, own, over, worst, tuple(_answer(own, one) for one in constraints)))
     return made, left
 
 

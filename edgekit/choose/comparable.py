@@ -49,7 +49,7 @@ def usable(
     for row, reason in zip(rows, reasons, strict=True):
         if reason is not None:
             if (identity(row.candidate), row.conditions) in used:
-                reason = f"{reason}; another measurement of it, made in the same way, is used"
+                reason = f"{reason}; another measurement of it, made in the same way, can be used"
             left.append(_excluded(device, row, label, reason))
     return kept, left
 
@@ -61,11 +61,8 @@ def comparable(device: str, rows: Sequence[Row], label: Label) -> tuple[list[Row
         IncomparableError: there are several candidates, but no two of them were measured alike.
     """
     groups: dict[Conditions, dict[Identity, Row]] = {}
-    older: Counter[Conditions] = Counter()
     for row in sorted(rows, key=lambda row: (row.created, row.measurement_id), reverse=True):
-        group = groups.setdefault(row.conditions, {})
-        older[row.conditions] += row.superseded + (identity(row.candidate) in group)
-        group.setdefault(identity(row.candidate), row)
+        groups.setdefault(row.conditions, {}).setdefault(identity(row.candidate), row)
     # Rows come newest first, and of equally large groups max takes the first.
     chosen = max(groups, key=lambda conditions: len(groups[conditions]))
     if len(groups[chosen]) == 1 and len({identity(row.candidate) for row in rows}) > 1:
@@ -75,11 +72,14 @@ def comparable(device: str, rows: Sequence[Row], label: Label) -> tuple[list[Row
         if conditions is not chosen:
             reason = f"measured with {difference(chosen, conditions)}"
             left += [_excluded(device, row, label, reason) for row in group.values()]
-    count = sum(older.values())
-    if count:
-        reason = "superseded by newer ones of the same candidate"
-        left.append(Excluded(candidate=OLDER, reason=reason, device=device, count=count))
     return list(groups[chosen].values()), left
+
+
+def older(device: str, rows: Sequence[Row], told: int) -> list[Excluded]:
+    """One line for all measurements of the device that are neither used nor listed; ``told`` counts those that are."""
+    count = sum(1 + row.superseded for row in rows) - told
+    reason = "superseded by newer ones of the same candidate"
+    return [Excluded(candidate=OLDER, reason=reason, device=device, count=count)] if count else []
 
 
 def difference(mine: Conditions, other: Conditions) -> str:

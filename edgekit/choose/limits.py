@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import re
 
-from edgekit.choose.accuracy import check_share
 from edgekit.choose.quantities import ALIASES, FIGURES, is_share
 from edgekit.errors import UsageError
 from edgekit.selection import Constraint, Direction, Objective, Sense
@@ -65,7 +64,7 @@ def parse_limit(name: str, text: str, where: str) -> float:
     if name not in FIGURES:
         if unit not in ("", "%"):
             raise UsageError(f"{name} has no unit {unit}.", where=where, next_step=f"For example {_like(name)}.")
-        share = number / 100 if unit else check_share(name, number, where)
+        share = number / 100 if unit else _share(name, number, where)
         if is_share(name) and share > 1:
             raise UsageError(f"{text} is more than all.", where=where, next_step=f"For example {_like(name)}.")
         return share
@@ -73,6 +72,20 @@ def parse_limit(name: str, text: str, where: str) -> float:
     if unit.lower() not in units:
         raise UsageError(f"{name} has no unit {unit}.", where=where, next_step=f"For example {_like(name)}.")
     return number * units[unit.lower()]
+
+
+def _share(metric: str, value: float, where: str) -> float:
+    """The share that a plain number means, as 0.75; above 1 it is percent.
+
+    Raises:
+        UsageError: it is 1, which may be either, or no share at all.
+    """
+    if not is_share(metric):
+        return value
+    if value == 1 or not 0 <= value <= 100:
+        what = "may be 1% or all of them" if value == 1 else "is no share"
+        raise UsageError(f"{metric}: {value:g} {what}.", where=where, next_step="Write it with a percent sign: 75%.")
+    return value / 100 if value > 1 else value
 
 
 def _like(name: str) -> str:

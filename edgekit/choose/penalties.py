@@ -24,18 +24,16 @@ def penalties(
         return []
     alone = {device: [_alone(device, row, constraints) for row in some] for device, some in rows.items()}
     chosen = {device: _chosen(some, objectives, constraints) for device, some in alone.items()}
-    found = []
-    for one in rows:
-        by_identity = {other: {identity(c.key): c for c in some} for other, some in alone.items()}
-        for other in rows:
-            if other != one:
-                found.append(_penalty(one, other, chosen, by_identity[other], constraints, objectives[0], label))
-    return found
+    by_identity = {device: {identity(c.key): c for c in some} for device, some in alone.items()}
+    return [
+        _penalty(one, other, chosen, by_identity[other], constraints, objectives[0], label)
+        for one in rows for other in rows if other != one
+    ]  # fmt: skip
 
 
 def _alone(device: str, row: Row, constraints: Sequence[Constraint]) -> Candidate:
     answers = tuple(meets(row.quantities[one.quantity], one.sense, one.limit) for one in constraints)
-    return Candidate(row.candidate, {device: row}, row.quantities, answers)
+    return Candidate(row.candidate, {device: row}, row.quantities, row.quantities, answers)
 
 
 def _chosen(

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from edgekit.choose.combine import Candidate
 from edgekit.choose.doubt import Point, excess, point
-from edgekit.choose.pareto import front
+from edgekit.choose.pareto import Axes, front
 from edgekit.selection import Constraint, Direction, Objective, Sense, Shortfall
 
 
@@ -28,9 +28,23 @@ def best(
     for objective in objectives:
         if len(left) > 1:
             left = [left[index] for index in front([(on(candidate, objective),) for candidate in left])]
+    left = [left[index] for index in front([axes(candidate, objectives, constraints) for candidate in left])]
     aims = [*objectives, *aims_of(constraints, objectives)]
-    left = [left[index] for index in front([tuple(on(candidate, aim) for aim in aims) for candidate in left])]
     return sorted(left, key=lambda candidate: _order(candidate, aims))
+
+
+def axes(candidate: Candidate, objectives: Sequence[Objective], constraints: Sequence[Constraint]) -> Axes:
+    """What decides whether another one dominates the candidate: the objectives and the constraints' figures.
+
+    A constraint holds on every device: where figures are means over them, the worst device's counts for it. So whoever
+    dominates a candidate that keeps the constraints keeps them too.
+    """
+    means = candidate.worst is not candidate.quantities
+    bounds = aims_of(constraints, () if means else objectives)
+    return (
+        *(on(candidate, objective) for objective in objectives),
+        *(point(one.quantity, one.direction, candidate.worst[one.quantity]) for one in bounds),
+    )
 
 
 def aims_of(constraints: Sequence[Constraint], objectives: Sequence[Objective]) -> list[Objective]:

@@ -18,10 +18,13 @@ from edgekit.choose.quantities import (
     written_limit,
     written_with_doubt,
 )
-from edgekit.choose.ranking import on
+from edgekit.choose.ranking import aims_of, beats, on
+from edgekit.choose.rows import MEMORY
 from edgekit.selection import CandidateKey, Conditions, Constraint, Objective, Quantity, Shortfall
 
 _LISTED = 3
+# Of very many ties so many are tried, so that the time stays bounded; what is then said is weaker, and true.
+_TRIED = 32
 
 
 @dataclass(frozen=True)
@@ -66,11 +69,35 @@ def _why(found: Found, choice: Candidate, label: Label) -> list[str]:
         if rivals:
             which = " that meet the constraints" if found.constraints else ""
             verb = "is" if len(rivals) == 1 else "are"
-            told.append(f"The other {len(rivals)}{which} {verb} certainly worse.")
+            told.append(f"The other {len(rivals)}{which} {verb} certainly worse{_than(found, rivals)}.")
     elif rivals:
         rival = min(rivals, key=lambda c: tuple(on(c, objective).value for objective in found.objectives))
-        told.append(f"{_ahead(choice, rival, found.objectives, label)} It is certainly better than every other one.")
+        told += [_ahead(choice, rival, found.objectives, label), _above(found, rivals)]
     return told
+
+
+def _not_behind(found: Found, rivals: Sequence[Candidate]) -> int:
+    """How many of those that fell out are not certainly worse than one of the best.
+
+    "Can't be told from" does not carry over: whoever beat them may have fallen out itself, by a later objective. With
+    one objective nobody can have, because dominance does carry over.
+    """
+    if len(found.objectives) == 1:
+        return 0
+    aims = [*found.objectives, *aims_of(found.constraints, found.objectives)]
+    return sum(not any(beats(one, rival, aims) for one in found.equal[:_TRIED]) for rival in rivals)
+
+
+def _than(found: Found, rivals: Sequence[Candidate]) -> str:
+    return " than another candidate" if _not_behind(found, rivals) else ""
+
+
+def _above(found: Found, rivals: Sequence[Candidate]) -> str:
+    count = _not_behind(found, rivals)
+    if not count:
+        return "It is certainly better than every other one."
+    return (f"It is certainly better than {len(rivals) - count} of the {len(rivals)} others; the rest are certainly "
+            "worse than one that fell out itself, by a later objective.")  # fmt: skip
 
 
 def _ahead(choice: Candidate, rival: Candidate, objectives: Sequence[Objective], label: Label) -> str:
@@ -169,12 +196,14 @@ def _doubtful(candidate: Candidate, constraint: Constraint) -> tuple[str, Quanti
 
 def _what_to_do(candidate: Candidate, constraints: Sequence[Constraint]) -> str:
     open_ones = [one.quantity for one, answer in zip(constraints, candidate.answers, strict=True) if answer is None]
-    sources = {candidate.quantities[name].source for name in open_ones if name in candidate.quantities}
-    if sources <= {"measured", "counted"}:
-        return "Measure it again with more repeats, the others as well (edgekit sweep --repeats 9 --new)."
-    if sources <= {"evaluated", "csv"}:
-        return "Evaluate it on more samples (edgekit evaluate)."
-    return "A figure of your own, on more samples, would tell (edgekit evaluate)."
+    told = []
+    if any(not is_accuracy(name) and name not in MEMORY for name in open_ones):
+        told.append("Measure it again with more repeats, the others as well (edgekit sweep --repeats 9 --new).")
+    if any(name in MEMORY for name in open_ones):
+        told.append("The doubt about the memory is assumed, and repeats do not narrow it: move that limit.")
+    if any(is_accuracy(name) for name in open_ones):
+        told.append("Evaluate it on more samples (edgekit evaluate).")
+    return " ".join(told)
 
 
 def _doubts(found: Found, label: Label) -> list[str]:
@@ -199,10 +228,7 @@ def _sources(found: Found) -> list[str]:
     for name in dict.fromkeys(names):
         some = [row.quantities[name] for c in found.all for row in c.rows.values()]
         if any(one.source == "published" for one in some):
-            other = [c for c in found.all if any(row.weights.startswith("random") for row in c.rows.values())]
-            if other:
-                told[f"{name} is published, for the published weights; {len(other)} of the {len(found.all)} measured "
-                     "files have random ones."] = None  # fmt: skip
+            told |= dict.fromkeys(_weights(name, found.all))
         elif is_accuracy(name):
             exact = sum(one.low == one.high for one in some)
             if exact:
@@ -210,6 +236,17 @@ def _sources(found: Found) -> list[str]:
         else:
             told |= {f"{word(name).capitalize()}: {one.note}.": None for one in some[:1] if one.note}
     return list(told)
+
+
+def _weights(name: str, candidates: Sequence[Candidate]) -> list[str]:
+    """Whether the measured files have the weights that the published figure is of."""
+    origins = [{row.weights.partition(",")[0] for row in c.rows.values()} for c in candidates]
+    counts = (
+        (sum("random" in one for one in origins), "have random ones"),
+        (sum(not one <= {"random", "pretrained"} for one in origins), "are not known to have these"),
+    )
+    return [f"{name} is published, for the published weights; {count} of the {len(candidates)} measured files {what}."
+            for count, what in counts if count]  # fmt: skip
 
 
 def _conditions(conditions: Mapping[str, Conditions]) -> list[str]:

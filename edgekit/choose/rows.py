@@ -16,7 +16,7 @@ Where a figure's 95% interval comes from:
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 
 from edgekit.choose.accuracy import Accuracies
@@ -33,6 +33,7 @@ MEMORY_SPREAD = 0.01
 _EMULATED = "its device is emulated, whose time is no device's latency (--emulated takes it all the same)"
 _COLD_NOTE = "the interval is Student's over {} cold repeats"
 _COLD = ("first_ms", "load_cold_ms")
+MEMORY = ("peak_rss_bytes", "model_rss_bytes")
 
 
 class Row(Record, frozen=True, kw_only=True):
@@ -95,7 +96,9 @@ def _row(one: Measured, names: Sequence[str], accuracies: Accuracies | None, emu
         elif name == "size_bytes":
             found, reason = _exact(artifact.bytes), ""
         else:
-            found, reason = measured_quantity(m, name), f"it was measured without {name}"
+            known = getattr(m, name, None) is not None
+            reason = f"its {name} has no 95% interval" if known else f"it was measured without {name}"
+            found = measured_quantity(m, name)
         if found is None:
             missing[name] = reason
         else:
@@ -115,7 +118,7 @@ def measured_quantity(m: Measurement, name: str) -> Quantity | None:
         return None
     if name in ("instructions", "sram_bytes", "flash_bytes"):
         return _exact(value)
-    if name in ("peak_rss_bytes", "model_rss_bytes"):
+    if name in MEMORY:
         note = f"measured once; ±{MEMORY_SPREAD:.0%} of the process's peak is assumed"
         half = MEMORY_SPREAD * (m.peak_rss_bytes or value)
         return Quantity(value=value, low=max(0.0, value - half), high=value + half, source="measured", note=note)
@@ -177,6 +180,6 @@ def _cold(m: Measurement, name: str, value: float) -> Quantity | None:
     return Quantity(value=value, low=low, high=high, source="measured", note=_COLD_NOTE.format(len(logs)))
 
 
-def needs_repeats(names: Mapping[str, object] | Sequence[str]) -> bool:
+def needs_repeats(names: Sequence[str]) -> bool:
     """Whether a figure among them can only be had from measurements that were read with their samples."""
     return any(name in names for name in _COLD)

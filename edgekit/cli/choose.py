@@ -22,10 +22,10 @@ Examples:
                  --minimize instructions
 
 \b
-Figures: latency (p50_ms; --latency), p50_ms p90_ms p99_ms first_ms load_cold_ms
-memory (model_rss_bytes) peak_rss_bytes size sram flash instructions cycles,
-accuracy (--metric), top1 or another metric. MB is 10^6 bytes, MiB 2^20.
-A share may be written 75%, 0.75 or 75.
+Figures: latency (p50_ms; --latency) p50_ms p90_ms p99_ms first_ms
+load_cold_ms memory (model_rss_bytes) peak_rss_bytes size sram flash
+instructions cycles, accuracy (--metric), top1 or another metric.
+MB is 10^6 bytes, MiB 2^20. A share may be written 75%, 0.75 or 75.
 
 \b
 Exit code: 0 there is a choice, 1 no candidate certainly meets the limits,
@@ -113,9 +113,13 @@ def choose_request(given: dict[str, Any], order: Sequence[str]) -> Any:
     """The question from the options."""
     from edgekit.choose.ask import ChooseRequest
     from edgekit.choose.limits import figure_name, parse_constraint, parse_limit
+    from edgekit.choose.quantities import is_accuracy
     from edgekit.selection import Constraint, Objective
 
-    latency, metric = given["latency"], figure_name(given["metric"], where="--metric")
+    # A metric may itself be called accuracy.
+    latency, metric = given["latency"], figure_name(given["metric"], metric="accuracy", where="--metric")
+    if not is_accuracy(metric):
+        raise UsageError(f"{metric} is no metric of accuracy.", where="--metric", next_step="For example top1.")
     constraints = []
     for flag, figure, sense, _ in _LIMITS:
         text = given[flag.removeprefix("--").replace("-", "_")]
@@ -161,9 +165,12 @@ def _weights(texts: Sequence[str]) -> dict[str, float] | None:
         # A spec may have an equals sign in it; the share is behind the last one.
         device, _, share = text.rpartition("=")
         try:
-            found[device] = float(share.removesuffix("%"))
+            weight = float(share.removesuffix("%")) / (100 if share.endswith("%") else 1)
         except ValueError:
             device = ""
         if not device:
             raise UsageError(f"{text!r} is no weight.", where="--weight", next_step="For example --weight pixel7=0.7.")
+        if device in found:
+            raise UsageError(f"{device} has two weights.", where="--weight", next_step="Give it one.")
+        found[device] = weight
     return found or None

@@ -170,7 +170,7 @@ def _penalty_text(penalty: Penalty) -> str:
     if penalty.share is None or penalty.interval is None:
         return f"{head}{penalty.candidate}: {penalty.reason}{misses}."
     if penalty.share == 0 and penalty.interval == (0.0, 0.0):
-        return f"{head}no loss, {penalty.candidate} is its own best{misses}."
+        return f"{head}{penalty.candidate} is as good as its own best{misses}."
     low, high = penalty.interval
     return (f"{head}{penalty.candidate}, {word(penalty.quantity)} {penalty.share:+.1%} ({low:+.1%} to {high:+.1%}) "
             f"worse than its own best{misses}.")  # fmt: skip

@@ -12,7 +12,7 @@ import click
 from edgekit.cli import options, output
 
 if TYPE_CHECKING:
-    from edgekit.choose.comparison import Comparison
+    from edgekit.compare.comparison import Comparison
     from edgekit.store.store import Store
 
 _EPILOG = """\b
@@ -39,8 +39,8 @@ def command(a: str, b: str, as_json: bool, quiet: bool, traceback: bool, **given
 
     A run is a sweep (name or id) or one measurement (the beginning of its id).
     """
-    from edgekit.choose.runs import compare_stored
     from edgekit.cli.compare_text import document, show
+    from edgekit.compare.runs import compare_stored
     from edgekit.store.store import Store
 
     page = Path(given["html"]) if given["html"] else None

@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
-from edgekit.choose.comparison import Comparison, Pair, Side, Single
 from edgekit.cli import output
+from edgekit.compare.comparison import Comparison, Pair, Side, Single
 
 _WORDS = {"faster": "faster", "slower": "slower", "no-difference": "not shown"}
 _LISTED = 10

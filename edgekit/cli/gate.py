@@ -7,7 +7,7 @@ from typing import Any
 
 from edgekit.cli import options, output
 from edgekit.cli.convert import failures
-from edgekit.errors import EdgekitError, UntrustworthyError
+from edgekit.errors import EdgekitError, UntrustworthyError, UsageError
 
 _WORDS = {"ok": "ok", "same-file": "same file", "regressed": "REGRESSED", "over-budget": "over budget",
           "undecided": "can't tell", "not-checked": "not checked"}  # fmt: skip
@@ -23,6 +23,8 @@ def command(budget_file: str, *, as_json: bool, quiet: bool, traceback: bool, gi
     from edgekit.store.store import Store
 
     asked = budget.read(Path(budget_file))
+    if given["markdown"] is not None:
+        _append(Path(given["markdown"]), "")  # refused now, and not after the minutes of measuring
     with Store.open() as store, ProgressView(quiet) as progress:
         session = run.Session(
             budget=asked,
@@ -69,6 +71,11 @@ def exit_code(errors: dict[str, EdgekitError]) -> int:
 
 
 def _show(checked: Any, asked: Any, *, as_json: bool, markdown: str | None, traceback: bool) -> int:
+    if markdown is not None:
+        try:
+            _append(Path(markdown), markdown_text(checked, exit_code(checked.errors)))
+        except UsageError as unwritable:  # what was found is shown all the same
+            checked.errors["--markdown"] = unwritable
     code = exit_code(checked.errors)
     if as_json:
         output.document(_plain(checked, asked, code))
@@ -77,8 +84,6 @@ def _show(checked: Any, asked: Any, *, as_json: bool, markdown: str | None, trac
             show_model(report, asked.device)
         for note in checked.notes:
             output.console().print(f"Note: {note}", soft_wrap=True)
-    if markdown is not None:
-        _append(Path(markdown), markdown_text(checked, code))
     for error in checked.errors.values():
         output.report(error, traceback)
     return code
@@ -207,8 +212,6 @@ def _escaped(text: str) -> str:
 
 
 def _append(path: Path, text: str) -> None:
-    from edgekit.errors import UsageError
-
     try:
         with path.open("a", encoding="utf-8") as file:
             file.write(text)

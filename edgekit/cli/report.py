@@ -19,9 +19,9 @@ Examples:
   edgekit report -d host --since 7d --max-latency 10ms --maximize top1
 
 \b
-With a limit or something to maximize or minimize, the page also has the choice
-that edgekit choose makes by the same options, with its reasons. The page is
-one file that loads nothing from anywhere."""
+With a limit or something to maximize or minimize, the page also has the
+choice that edgekit choose makes by the same options, with its reasons. The
+page is one file that loads nothing from anywhere."""
 
 # What only a choice needs: option -> what it is when it is not given.
 _ONLY_FOR_CHOICE: dict[str, tuple[str, Any]] = {

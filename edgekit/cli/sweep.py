@@ -104,7 +104,8 @@ def command(
     """Measure every combination of models, formats, precisions, thread counts and devices.
 
     What was measured is kept after every repeat, and the same command goes on from there. A cell that fails is a
-    result with its reason; the others are measured all the same.
+    result with its reason; the others are measured all the same. The exit code is then that of the first failure, a
+    device that was lost before a cell that failed.
     """
     from edgekit.store.store import Store
     from edgekit.sweep import start
@@ -115,9 +116,9 @@ def command(
     if given["show_one"]:
         with Store.open() as store:
             return _show(store, given["show_one"], as_json)
-    if given["resume"] and (models or _given(ctx)):
-        raise UsageError("--resume takes the grid of the stored sweep.", where="--resume",
-                         next_step="Leave the models and their options out.")  # fmt: skip
+    if given["resume"] and (models or _given(ctx) or given["new"]):
+        raise UsageError("--resume goes on with the stored sweep and its grid.", where="--resume",
+                         next_step="Leave the models, their options and --new out.")  # fmt: skip
     asked = None if given["resume"] else _grid(ctx, models, given)
     if given["dry_run"] and asked is not None:
         return _dry_run(asked, as_json)
@@ -153,6 +154,10 @@ def _from_options(models: tuple[str, ...], given: dict[str, Any]) -> GridFile:
     from edgekit.sweep.grid import GridFile, ModelEntry, checked
 
     per_model = ("arch", "weights", "pretrained", "trust_pickle", "input_shape", "input_spec")
+    if given["zoo_patterns"] and any(given[key] for key in per_model):
+        named = next(key for key in per_model if given[key]).replace("_", "-")
+        raise UsageError(f"--{named} is for models that are named one by one, not for those of --zoo.",
+                         where="--zoo", next_step="Name the models: zoo:NAME (edgekit zoo lists them).")  # fmt: skip
     made = GridFile(
         name=given["name"],
         models=tuple(ModelEntry(spec=spec, **{key: given[key] for key in per_model}) for spec in models),

@@ -120,7 +120,7 @@ def file_of(folder: Path, entry: Entry) -> Artifact:
         raise _damaged(path, error.strerror or str(error) if isinstance(error, OSError) else error.message) from error
     if entry.artifact.sha256 != entry.sha256:
         raise _damaged(folder / DOCUMENT, f"it states two sha256 for {entry.name}")
-    return msgspec.structs.replace(entry.artifact, path=str(path), bytes=entry.bytes)
+    return msgspec.structs.replace(entry.artifact, path=str(path.absolute()), bytes=entry.bytes)
 
 
 def place_of(artifact: Artifact) -> str:
@@ -155,10 +155,8 @@ def write(folder: Path, made: Baseline, artifacts: Sequence[Artifact]) -> None:
 
 def _add(target: Path, artifact: Artifact) -> None:
     home = target.parent
-    if home.exists():
-        if target.exists() and sha256_of(target) == artifact.sha256:
-            return
-        shutil.rmtree(home)
+    if target.exists() and sha256_of(target) == artifact.sha256:
+        return
     partial = home.with_name(f".{home.name}.{os.getpid()}.partial")
     try:
         partial.mkdir()
@@ -167,7 +165,11 @@ def _add(target: Path, artifact: Artifact) -> None:
             shutil.copytree(source, partial / target.name)
         else:
             shutil.copyfile(source, partial / target.name)
-        os.replace(partial, home)
+        if home.exists():  # the old document may name the same content by another name: that stays
+            remove(target)
+            os.replace(partial / target.name, target)
+        else:
+            os.replace(partial, home)
     finally:
         remove(partial)
 

@@ -182,7 +182,9 @@ def _limit(key: str, value: Any, metrics: list[str]) -> float | None:
     """Only what has a unit of its own may be written with one."""
     if key.endswith("_bytes"):
         return parse_size(value)
-    return parse_share(value) if key in metrics else _number(value)
+    read = parse_share(value) if key in metrics else _number(value)
+    # 75 for 75% could never be kept.
+    return None if read is not None and read > 1 and re.fullmatch(r"top\d+", key) else read
 
 
 def _by_metric(path: Path, values: dict[str, Any], metrics: list[str]) -> dict[str, Any]:

@@ -12,10 +12,11 @@ from edgekit.convert import check as check_stage
 from edgekit.convert.request import CalibrationRequest, ConvertRequest, GoldenRequest
 from edgekit.device.device import Device
 from edgekit.device.foreign import file_inputs
-from edgekit.errors import EdgekitError, IncomparableError, UsageError
+from edgekit.errors import DeviceError, IncomparableError, ParityError, UsageError
 from edgekit.gate.baseline import Entry
 from edgekit.gate.budget import ModelBudget
-from edgekit.model.request import LoadRequest, parse_input_shape, parse_input_spec, parse_spec
+from edgekit.job import ENGINE_OF_FORMAT
+from edgekit.model.request import ARTIFACT_FORMATS, LoadRequest, parse_input_shape, parse_input_spec, parse_spec
 from edgekit.prepare import OnEvent, Subject, check_on_device, subjects
 from edgekit.records import Artifact, DeviceInfo, DeviceParity, TensorSpec
 
@@ -54,6 +55,11 @@ def prepare_model(
         for error in found.errors.values():
             raise error
         (subject,) = found.ready
+    info = device.info()
+    if ENGINE_OF_FORMAT.get(subject.artifact.format) not in info.engines:
+        raise DeviceError(f"{info.spec} has no runtime for {subject.artifact.format} files.",
+                          where=f"model {model.name}",
+                          next_step="edgekit devices lists each device's runtimes.")  # fmt: skip
     device.push(subject.artifact, subject.inputs)
     parity = check_on_device(subject, device, cache=Path(request.cache), check_parity=True, threads=threads)
     exported, artifact = subject.exported, subject.artifact
@@ -64,6 +70,9 @@ def prepare_model(
 def _request(model: ModelBudget, resources: Resources) -> ConvertRequest:
     spec = model.spec or model.file or ""
     kind = parse_spec(spec).kind
+    if model.file and Path(model.file).suffix.lower() not in ARTIFACT_FORMATS:
+        raise UsageError(f"The file of {model.name} is no converted file.", where=f"model {model.name}: file",
+                         next_step="Write a model as spec, with its format.")  # fmt: skip
     if kind != "artifact" and not model.file and model.format is None:
         raise UsageError(f"The model {model.name} has no format.", where=f"model {model.name}: format",
                          next_step='For example format = "litert".')  # fmt: skip
@@ -92,7 +101,7 @@ def _checked_file(model: ModelBudget, request: ConvertRequest, on_event: OnEvent
     for error in checked.errors.values():
         raise error
     if checked.exported is None or not checked.artifacts:
-        raise EdgekitError(f"{file} was not judged.", where=file, next_step="Run edgekit check on it.")
+        raise ParityError(f"{file} was not judged.", where=file, next_step="Run edgekit check on it.")
     return Subject(checked.artifacts[0], checked.exported, checked.exported.golden.inputs)
 
 

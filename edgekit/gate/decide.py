@@ -28,7 +28,7 @@ from dataclasses import dataclass
 from functools import cache
 from itertools import islice
 from statistics import median
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -188,11 +188,6 @@ def change(logs: Logs, tolerance: float) -> tuple[State, Ratio]:
     return "undecided", ratio
 
 
-def caught_change(tolerance: float) -> float:
-    """The slowdown, as a share, that a tolerance is meant to catch in 95% of checks or more."""
-    return CATCH * tolerance
-
-
 def _figure_ms(repeat: Repeat, share: float) -> float:
     """The quantile in milliseconds, between two runs by their distance (as numpy's default)."""
     ordered = sorted(repeat.samples_ns)
@@ -256,15 +251,3 @@ def _given_up(check: Check, found: Found) -> bool:
         return False
     middle, low, high = found.now_ms
     return found.rounds >= _LIMIT_ROUNDS or (high - low) / 2 <= _LIMIT_HALF_WIDTH * middle
-
-
-def plain(found: Found) -> dict[str, Any]:
-    """One pass for the JSON document."""
-    ratio = found.ratio
-    return {
-        "state": found.state,
-        "rounds": found.rounds,
-        "now_ms": found.now_ms[0],
-        "ratio": None if ratio is None else ratio.ratio,
-        "ratio_ci95": None if ratio is None else [ratio.low, ratio.high],
-    }

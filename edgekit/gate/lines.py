@@ -19,9 +19,9 @@ ROUNDING = 1e-9
 class Line(Record, frozen=True, kw_only=True):
     """One quantity: against the baseline (``tolerance``), against a limit of its own (``limit``), or only shown.
 
-    ``baseline``, ``now`` and ``limit`` are in ``unit``. ``change`` with its 95% interval ``ci95`` is a share of the
-    baseline, for accuracies the difference itself. ``rounds`` counts the interleaved rounds of the pass that decided,
-    ``passes`` the passes.
+    ``baseline``, ``now`` and ``limit`` are in ``unit``. ``change`` with its 95% interval ``ci95`` (for memory: what its
+    passes differ by at most) is a share of the baseline, for accuracies the difference itself. ``rounds`` counts the
+    interleaved rounds of the pass that decided, ``passes`` the passes.
     """
 
     quantity: str

@@ -28,17 +28,25 @@ _SPOILT = 3
 
 @dataclass
 class Side:
-    """One of the two files with everything that was measured of it, one measurement per process."""
+    """One of the two files with everything that was measured of it, one measurement per process.
+
+    ``notes`` are what has to be known of how, in order.
+    """
 
     candidate: Candidate
     singles: list[Measurement] = field(default_factory=list)
     peaks: list[int] = field(default_factory=list)
     models: list[int] = field(default_factory=list)
+    notes: dict[str, None] = field(default_factory=dict)
 
 
 @dataclass
 class Bench:
-    """The device as it is while both sides are measured."""
+    """The device as it is while both sides are measured.
+
+    A device that rests above the limit of the cool ones is ``warm``. It was waited for until it stopped cooling, and to
+    do so again before every process would take half a minute each; what warmth does touches both sides alike.
+    """
 
     device: Device
     info: DeviceInfo
@@ -47,12 +55,15 @@ class Bench:
     say: Say
     max_seconds: float
     passes: int = 0
+    warm: bool = False
 
     def repeat(self, side: Side) -> Repeat:
         """One process of one side. Raises EdgekitError as Session.repeat does."""
         session = Session(side.candidate, self.info, PLAN, self.threads)
-        made = session.repeat(self.device, self.conditions, lambda _text: None)
+        made = session.repeat(self.device, self.conditions, lambda _text: None, cool=not self.warm)
+        self.warm = self.warm or session.warm
         side.singles.append(made)
+        side.notes |= dict.fromkeys(session.notes)
         return made.repeats[-1]
 
 
@@ -65,7 +76,7 @@ def rounds(bench: Bench, base: Side | None, now: Side) -> Iterator[Round]:
     Raises:
         Disturbed: too many rounds can't be used, or the machine changed its clocks or its power supply meanwhile.
     """
-    bench.passes += 1
+    bench.passes, bench.warm = bench.passes + 1, False
     again = f", pass {bench.passes}" if bench.passes > 1 else ""
     end = time.monotonic() + bench.max_seconds
     good, spoilt, first = 0, 0, None
@@ -78,7 +89,7 @@ def rounds(bench: Bench, base: Side | None, now: Side) -> Iterator[Round]:
         if verdict == "incomparable":
             raise Disturbed(reasons[0])
         if verdict in ("throttled", "timed-out"):
-            spoilt += 1
+            spoilt, bench.warm = spoilt + 1, False  # it may be cooler later
             if spoilt > _SPOILT + good // 3:
                 raise Disturbed(reasons[0])
             first = None if made[id(now)] is first else first
@@ -114,7 +125,7 @@ def merged(side: Side) -> Measurement:
     medians = {name: _median([getattr(single, name) for single in side.singles])
                for name in ("first_ms", "load_cold_ms", "load_warm_ms")}  # fmt: skip
     return msgspec.structs.replace(
-        first, plan=plan, repeats=repeats, verdict=verdict, verdict_reasons=reasons,
+        first, plan=plan, repeats=repeats, verdict=verdict, verdict_reasons=(*reasons, *side.notes),
         peak_rss_bytes=round(median(side.peaks)) if side.peaks else None,
         model_rss_bytes=round(median(side.models)) if side.models else None,
         **medians, **(asdict(summary) if summary else {}),

@@ -20,6 +20,9 @@ from edgekit.records import DeviceInfo, Measurement
 SHARES = {"latency": 0.10, "p50": 0.50, "p90": 0.90, "p99": 0.99}
 _CHANGES = ("latency", "p50", "p90")
 _LIMITS = ("p50", "p90", "p99")
+# Bounds that only a device that counts can keep or break, and those for which it has no figures: limits, changes.
+_OF_COUNTED = (("instructions", "sram_bytes", "flash_bytes"), ("instructions", "sram", "flash"))
+_OF_TIMED = (("p50_ms", "p90_ms", "p99_ms", "peak_rss_bytes", "model_rss_bytes"), (*_CHANGES, "peak_rss", "model_rss"))
 _EMULATED = "an emulated device has no latency"
 _NO_TIME = "a microcontroller's file has no time of its own here"
 
@@ -44,6 +47,8 @@ def judge(
     info = device.info()
     sides = Side(base) if base is not None else None, Side(now)
     counted = info.engines == ("edgekit-mcu",)
+    what = "a microcontroller gives counts, no times" if counted else "it counts no instructions"
+    _refuse(model, info, _asked(model, *(_OF_TIMED if counted else _OF_COUNTED)), what)
     timeless = None if counted else _timeless(model, info, now)
     if base is not None:
         device.push(base.artifact, base.inputs)
@@ -69,15 +74,25 @@ def _timeless(model: ModelBudget, info: DeviceInfo, now: Candidate) -> Line | No
     why = _EMULATED if info.emulated else _NO_TIME if now.artifact.format == "mcu" else None
     if why is None:
         return None
-    asked = [f"limits: {name}_ms" for name in _LIMITS if getattr(model.limits, f"{name}_ms") is not None]
-    asked += [f"regression: {name}" for name in _CHANGES if name in model.given and getattr(model.regression, name)]
+    _refuse(model, info, _asked(model, [f"{name}_ms" for name in _LIMITS], _CHANGES), why)
+    return Line(quantity="latency", unit="ms", result="not-checked", note=why)
+
+
+def _asked(model: ModelBudget, limits: Sequence[str], changes: Sequence[str]) -> list[str]:
+    """Those of these bounds that the budget states."""
+    asked = [f"limits: {name}" for name in limits if getattr(model.limits, name) is not None]
+    given = [name for name in changes if name in model.given and getattr(model.regression, name) is not None]
+    return asked + [f"regression: {name}" for name in given]
+
+
+def _refuse(model: ModelBudget, info: DeviceInfo, asked: Sequence[str], why: str) -> None:
+    """A bound that was stated and is not judged would look like one that is kept."""
     if asked:
         raise IncomparableError(
-            f"The latency of {model.name} can't be judged on {info.spec}: {why}.",
+            f"{model.name} has a bound that can't be judged on {info.spec}: {why}.",
             where=f"model {model.name}: {asked[0]}",
-            next_step=f"Take {', '.join(asked)} out of the budget, or use a real device.",
+            next_step=f"Take {', '.join(asked)} out of the budget, or use another device.",
         )  # fmt: skip
-    return Line(quantity="latency", unit="ms", result="not-checked", note=why)
 
 
 def changes(regression: Regression) -> list[Check]:
@@ -120,7 +135,7 @@ def _memory(model: ModelBudget, bench: Bench, base: Side | None, now: Side) -> l
     if any(line.result in FAILING for line in found):
         bench.say("memory again")
         again = {(line.quantity, line.limit): line for line in _memory_pass(model, wanted, bench, base, now)}
-        found = [again[line.quantity, line.limit] if line.result in FAILING else line for line in found]
+        found = [again.get((line.quantity, line.limit), line) if line.result in FAILING else line for line in found]
     return [*lines, *found]
 
 
@@ -162,6 +177,7 @@ def _counted(model: ModelBudget, bench: Bench, base: Side | None, now: Side) -> 
         value, tolerance, limit = getattr(new, name), getattr(model.regression, key), limits[key]
         before = None if old is None else getattr(old, name)
         if value is None:
+            lines.append(Line(quantity=shown, unit=unit, result="not-checked", note="the device does not tell"))
             continue
         if old is None and tolerance is not None:
             lines.append(same(shown, unit, value))

@@ -43,6 +43,7 @@ class Session:
         self.clock_regime: ClockRegime = so_far.clock_regime if so_far else "free"
         self.repeats: list[Repeat] = list(so_far.repeats) if so_far else []
         self.measurement = so_far
+        self.warm = False  # whether the device was not cool when the last repeat began, although it was waited for
         self._notes: list[str] = _notes_of(so_far) if so_far else []
 
     @property
@@ -72,8 +73,8 @@ class Session:
         if text and text not in self._notes:
             self._notes.append(text)
 
-    def repeat(self, device: Device, conditions: Conditions, progress: Say) -> Measurement:
-        """Make the next repeat, in a process of its own, once the device is cool.
+    def repeat(self, device: Device, conditions: Conditions, progress: Say, *, cool: bool = True) -> Measurement:
+        """Make the next repeat, in a process of its own, once the device is cool; without ``cool`` at once.
 
         Raises:
             EdgekitError: the runtime refused the file, the device was lost, or it took too long.
@@ -81,7 +82,10 @@ class Session:
         self.clock_regime = conditions.clock_regime
         self.note(conditions.note)
         job = job_for(self.candidate, "measure", self.plan, threads=self.threads, affinity=conditions.affinity)
-        self.note(wait_until_cool(device.state, progress))
+        if cool:
+            warm = wait_until_cool(device.state, progress)
+            self.warm = warm is not None
+            self.note(warm)
         progress(f"{self.label}: repeat {len(self.repeats) + 1} of {self.plan.repeats}")
         result = device.run(job, timeout_s=timeout_s(self.plan))
         self.note(result.note)

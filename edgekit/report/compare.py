@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from edgekit.choose import quantities
-from edgekit.choose.comparison import Comparison, Pair, Single
+from edgekit.compare.comparison import Comparison, Pair, Single
 from edgekit.records import Record
 from edgekit.report import distributions, figures, samples, tables, text
 from edgekit.report.data import RunShape
@@ -129,12 +129,16 @@ def _ratios(data: CompareData) -> Section:
     left = len(data.comparison.comparable) - len(shown)
     notes = (f"{left} more pairs are in the table only.",) if left else ()
     plot = Plot(
-        "ratios", "B's time over A's", "Bars are 95% intervals of each pair; right of 1 B is slower. A verdict also "
+        "ratios", _over(shown), "Bars are 95% intervals of each pair; right of 1 B is slower. A verdict also "
         "takes into account that of many equal pairs some look different by chance.",
         (_ratio_figure(shown, names, data.emulated),), key=key, notes=notes, table=_ratio_table(shown, names),
         warning=f"Some of these times are {text.EMULATED}." if data.emulated else "",
     )  # fmt: skip
     return Section("ratios-section", "Ratios", "What became slower, and what faster", plots=(plot,))
+
+
+def _over(pairs: Sequence[Pair]) -> str:
+    return "B's time over A's" if any(pair.quantity == "p50_ms" for pair in pairs) else "B's count over A's"
 
 
 def _ratio_figure(shown: Sequence[Pair], names: Sequence[str], emulated: bool) -> Variant:
@@ -167,16 +171,21 @@ def _ratio_figure(shown: Sequence[Pair], names: Sequence[str], emulated: bool) -
 
 
 def _said(pair: Pair) -> list[str]:
-    quantity = pair.quantity or ""
     low, high = pair.ci95 or (1.0, 1.0)
     said = [f"{_MARKS[pair.verdict][2]}: {pair.ratio or 1.0:.3f}, 95% {low:.3f} to {high:.3f}"]
-    values = [side.p50_ms if quantity == "p50_ms" else side.counted for side in (pair.a, pair.b)]
-    said.append(" → ".join(text.DASH if v is None else quantities.written(quantity, v) for v in values))
+    said.append(" → ".join(_values(pair)))
     how = {"paired": f"from {pair.rounds} interleaved rounds", "intervals": "from the two stated intervals",
            "exact": "exact counts"}  # fmt: skip
     said += [how[pair.method]] if pair.method else []
     said.append(f"verdicts {pair.a.verdict} and {pair.b.verdict}")
     return said
+
+
+def _values(pair: Pair) -> list[str]:
+    """What A and B took: the median times, or the counts where they are compared by these."""
+    if pair.quantity is None or pair.quantity == "p50_ms":
+        return [text.amount(side.p50_ms, "ms") for side in (pair.a, pair.b)]
+    return [text.amount(side.counted, pair.quantity) for side in (pair.a, pair.b)]
 
 
 def _ratio_table(shown: Sequence[Pair], names: Sequence[str]) -> Table:
@@ -185,7 +194,7 @@ def _ratio_table(shown: Sequence[Pair], names: Sequence[str]) -> Table:
         low, high = pair.ci95 or (1.0, 1.0)
         rows.append([name, pair.verdict, figure(pair.ratio, f"{pair.ratio or 1.0:.3f}"),
                      figure(low, f"{low:.3f} to {high:.3f}")])  # fmt: skip
-    return table("ratio", "B's time over A's", [("Pair", "left"), ("Verdict", "left"), ("B over A", "right"),
+    return table("ratio", _over(shown), [("Pair", "left"), ("Verdict", "left"), ("B over A", "right"),
                                                 ("95% interval", "right")], rows)  # fmt: skip
 
 
@@ -236,11 +245,11 @@ def _pairs(c: Comparison) -> Section:
         mark = {"slower": "bad", "faster": "good", "not-comparable": "doubt"}.get(pair.verdict, "")
         why = "; ".join((*pair.reasons, *pair.notes))
         rows.append([name, Cell(pair.verdict, mark=mark), figure(pair.ratio, ratio),
-                     figure(pair.ci95[0] if pair.ci95 else None, ends), text.amount(pair.a.p50_ms, "ms"),
-                     text.amount(pair.b.p50_ms, "ms"), f"{pair.a.verdict}, {pair.b.verdict}", why])  # fmt: skip
+                     figure(pair.ci95[0] if pair.ci95 else None, ends), *_values(pair),
+                     f"{pair.a.verdict}, {pair.b.verdict}", why])  # fmt: skip
     heads: list[tuple[str, Side]] = [
-        ("Pair", "left"), ("Verdict", "left"), ("B over A", "right"), ("95% interval", "right"), ("A p50", "right"),
-        ("B p50", "right"), ("Verdicts", "left"), ("Remarks", "left"),
+        ("Pair", "left"), ("Verdict", "left"), ("B over A", "right"), ("95% interval", "right"), ("A", "right"),
+        ("B", "right"), ("Verdicts", "left"), ("Remarks", "left"),
     ]  # fmt: skip
     changes = _changes(c)
     folded = (("Sizes, loading, memory and accuracy", changes),) if changes.rows else ()

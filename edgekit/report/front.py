@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from edgekit.choose import pareto
+from edgekit.choose.comparable import UNUSABLE
 from edgekit.choose.doubt import Point, point
 from edgekit.report.data import Candidate, Rank
 from edgekit.selection import Quantity
-
-USABLE = ("ok", "noisy")
 
 
 def ranks(candidates: Sequence[Candidate], metric: str | None) -> list[Rank]:
@@ -38,7 +37,7 @@ def worth(candidate: Candidate, metric: str | None) -> Quantity | None:
 
 def usable(candidate: Candidate) -> bool:
     """Whether it has figures that may be compared."""
-    return candidate.cost is not None and candidate.measurement.verdict in USABLE
+    return candidate.cost is not None and candidate.measurement.verdict not in UNUSABLE
 
 
 def _axes(one: Candidate, metric: str | None) -> tuple[Point, Point] | None:

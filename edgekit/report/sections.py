@@ -83,7 +83,7 @@ def _choice(data: ReportData) -> Section | None:
     if choice is None:
         return None
     facts = [("Constraint", f"{quantities.word(c.quantity)} {'≤' if c.sense == '<=' else '≥'} "
-              f"{quantities.written(c.quantity, c.limit)}") for c in choice.constraints]  # fmt: skip
+              f"{quantities.written_limit(c.quantity, c.limit)}") for c in choice.constraints]  # fmt: skip
     facts += [("Objective", f"{o.direction} {quantities.word(o.quantity)}") for o in choice.objectives]
     found = [tables.standings(choice)] if choice.choice or choice.undecided else []
     found += [tables.shortfalls(choice)] if choice.nearest else []

@@ -278,7 +278,7 @@ def shortfalls(choice: Choice) -> Table:
     rows: list[list[Cell | str]] = [
         [s.candidate.label, s.device or text.DASH, quantities.word(s.quantity),
          figure(s.value, quantities.written(s.quantity, s.value)),
-         figure(s.limit, quantities.written(s.quantity, s.limit)), figure(s.by, f"{s.by:.1%}")]
+         figure(s.limit, quantities.written_limit(s.quantity, s.limit)), figure(s.by, f"{s.by:.1%}")]
         for s in choice.nearest
     ]  # fmt: skip
     return table("nearest", "The nearest, and by how much they miss", [

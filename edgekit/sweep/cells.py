@@ -41,14 +41,14 @@ def expand(grid: Grid, sweep_id: str, formats_of: FormatsOf) -> Expansion:
     used: set[int] = set()
     cells: list[SweepCell] = []
     excluded = 0
-    for model, entry in grid.models.items():
-        for device in grid.devices:
-            for name, precision, reason in _variants(grid, entry, grid.formats or tuple(formats_of(device))):
-                for threads in grid.threads:
-                    if _excluded(grid.exclude, used, model, name, precision, threads, device):
-                        excluded += 1
-                    else:
-                        cells.append(_cell(sweep_id, model, name, precision, threads, device, reason))
+    for model, device, name, precision, reason, threads in _combinations(grid, formats_of):
+        if _excluded(grid.exclude, used, model, name, precision, threads, device):
+            excluded += 1
+        elif len(cells) < MAX_CELLS:
+            cells.append(_cell(sweep_id, model, name, precision, threads, device, reason))
+        else:  # here, and not when all are made: a small file can name billions
+            raise UsageError(f"The grid has too many cells; at most {MAX_CELLS} are possible.", where=grid.name,
+                             next_step="Make several sweeps of it.")  # fmt: skip
     _check(grid, used, cells)
     return Expansion(tuple(cells), excluded)
 
@@ -79,6 +79,15 @@ def rounds(seed: str, number: int, entries: Sequence[_T], threads_of: Callable[[
         group = [entry for entry in entries if threads_of(entry) == count]
         chance.shuffle(group)
         yield group
+
+
+def _combinations(grid: Grid, formats_of: FormatsOf) -> Iterator[tuple[str, str, str, str, str | None, int]]:
+    """Model, device, format, precision, why that can't be, and threads."""
+    for model, entry in grid.models.items():
+        for device in grid.devices:
+            for variant in _variants(grid, entry, grid.formats or tuple(formats_of(device))):
+                for threads in grid.threads:
+                    yield (model, device, *variant, threads)
 
 
 def _variants(grid: Grid, entry: ModelEntry, formats: tuple[str, ...]) -> Iterator[tuple[str, str, str | None]]:
@@ -132,9 +141,6 @@ def _check(grid: Grid, used: set[int], cells: Sequence[SweepCell]) -> None:
     if unused:
         raise UsageError("An [[exclude]] of the grid fits no cell.", where=str(unused[0]),
                          next_step="Correct or remove it; edgekit sweep --dry-run lists the cells.")  # fmt: skip
-    if len(cells) > MAX_CELLS:
-        raise UsageError(f"The grid has {len(cells)} cells; at most {MAX_CELLS} are possible.", where=grid.name,
-                         next_step="Make several sweeps of it.")  # fmt: skip
     if all(cell.state == "skipped" for cell in cells):
         reasons = "; ".join(dict.fromkeys(cell.reason or "" for cell in cells)) or "everything is excluded"
         raise UsageError(f"The grid has nothing to measure: {reasons}.", where=grid.name,

@@ -52,6 +52,8 @@ class Estimate:
 
     def repeated(self, key: str, seconds: float) -> None:
         """A repeat of the cell has been made."""
+        if key not in self._made:  # it had failed, and another process asked for it again meanwhile
+            return
         self._made[key] += 1
         self._repeats.setdefault(key, []).append(seconds)
 

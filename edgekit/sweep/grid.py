@@ -116,8 +116,16 @@ class Grid(_Common, frozen=True, kw_only=True):
 
 
 def read(text: str) -> Grid:
-    """A settled grid from its text."""
-    return msgspec.json.decode(text, type=Grid)
+    """A settled grid from its text.
+
+    Raises:
+        UsageError: another version of edgekit made it, and this one does not know all of it.
+    """
+    try:
+        return msgspec.json.decode(text, type=Grid)
+    except msgspec.MsgspecError as error:
+        raise UsageError(f"The grid of the stored sweep can't be read: {error}.", where="sweep",
+                         next_step="Use the edgekit that began it, or begin a new sweep.") from error  # fmt: skip
 
 
 def checked(asked: GridFile) -> GridFile:
@@ -155,7 +163,7 @@ def settle(asked: GridFile, base: Path, default_name: str | None = None) -> Grid
     shared = {name: getattr(asked, name) for name in _Common.__struct_fields__}
     for key in ("formats", "precisions", "threads", "devices"):  # a repetition is no second candidate
         shared[key] = tuple(dict.fromkeys(shared[key]))
-    name = _checked_name(asked.name or default_name or _name_for(list(models)))
+    name = _checked_name(asked.name) if asked.name else _name_for(default_name, list(models))
     return Grid(name=name, models=models, files=_files_of(models.values()), **shared)
 
 
@@ -236,7 +244,11 @@ def _checked_name(name: str) -> str:
                      next_step="Use up to 64 letters, digits, dots, dashes and underscores.")  # fmt: skip
 
 
-def _name_for(models: list[str]) -> str:
+def _name_for(default: str | None, models: list[str]) -> str:
+    """The default made a name: a file may be called as it likes."""
+    named = re.sub(r"[^A-Za-z0-9._-]+", "_", default or "").strip("._-")[:64]
+    if named:
+        return named
     return models[0] if len(models) == 1 else f"{models[0][:48]}-and-{len(models) - 1}-more"
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 import tempfile
 import threading
 from contextlib import suppress
 from typing import IO
+
+import msgspec
 
 from edgekit.errors import DeviceError, EdgekitError
 from edgekit.sweep.messages import Closed, Provision, Tell, Work, decode_event, encode
@@ -62,7 +63,8 @@ class Remote:
     def stop(self) -> None:
         """End it as Ctrl-C would; after 20 s by force."""
         if self._process.poll() is None:
-            self._process.send_signal(signal.SIGINT)
+            # Not by SIGINT, which a shell's background job and all its children ignore.
+            self._process.terminate()
             try:
                 self._process.wait(_STOP_S)
             except subprocess.TimeoutExpired:
@@ -78,9 +80,13 @@ class Remote:
 
     def _listen(self) -> None:
         assert self._process.stdout is not None
-        for line in self._process.stdout:
-            event = decode_event(line)
-            if isinstance(event, Closed):
-                self._closed = event
-            else:
-                self._tell(event)
+        try:
+            for line in self._process.stdout:
+                event = decode_event(line)
+                if isinstance(event, Closed):
+                    self._closed = event
+                else:
+                    self._tell(event)
+        except (OSError, msgspec.DecodeError):  # nobody reads what we say, or it was killed within a line
+            # It would wait for ever for somebody to take its events.
+            self._process.terminate()

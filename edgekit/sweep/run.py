@@ -38,7 +38,7 @@ OnEvent = Callable[[events.Event], None]
 
 @dataclass(frozen=True)
 class Options:
-    """How this run of a sweep works; none of it changes what is measured. ``store`` is the store's URL, or None."""
+    """How this run of a sweep works; none of it changes what is measured. ``store`` is the store's URL."""
 
     cache: str
     store: str
@@ -130,6 +130,8 @@ def run(
 ) -> dict[str, EdgekitError]:
     """Measure the sweep's pending cells; the results are in the store. Answers the devices that were lost, and why.
 
+    Lost is also one whose cells could not all be measured for another reason; they stay pending.
+
     Raises:
         StoreError: the results can't be kept.
         UsageError: two specs name one device.
@@ -168,7 +170,9 @@ def _measure(state: _Run, here: Sequence[str]) -> dict[str, EdgekitError]:
         feed.put_line(None)
         try:
             Queue(state.work(spec), state.devices.open(spec)[0], state.store, feed, state.tell).run()
-        except DeviceError as error:
+        except StoreError:
+            raise
+        except EdgekitError as error:  # as with a remote device: the others are measured all the same
             lost[spec] = error
         finally:
             state.devices.release(spec)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from datetime import datetime, timezone
 
@@ -63,8 +63,7 @@ def begin(
         store.add_sweep(sweep)
     store.add_cells(cells)
     if retry_failed:
-        possible = {cell.key for cell in cells if cell.state == "pending"}
-        _retry(store, [cell for cell in store.cells(sweep.id) if cell.key in possible])
+        _retry(store, store.cells(sweep.id), {cell.key for cell in cells if cell.state == "pending"})
     return Begun(sweep, grid, tuple(store.cells(sweep.id)), known is not None)
 
 
@@ -90,7 +89,8 @@ def _new(grid: Grid) -> Sweep:
     return Sweep(id=uuid.uuid4().hex, name=grid.name, created=created, grid=grid.text, grid_sha256=grid.sha256)
 
 
-def _retry(store: Store, cells: Sequence[SweepCell]) -> None:
+def _retry(store: Store, cells: Sequence[SweepCell], possible: Set[str]) -> None:
+    """What failed was possible; of what was skipped only what can be."""
     for cell in cells:
-        if cell.state in ("failed", "skipped"):
+        if cell.state == "failed" or (cell.state == "skipped" and cell.key in possible):
             store.save_cell(msgspec.structs.replace(cell, state="pending", reason=None, kind=None))

@@ -30,6 +30,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("evaluate",),
     ("store",),
     ("choose",),
+    ("compare",),
     ("report", "bundle"),
     ("prepare",),
     ("sweep", "gate"),

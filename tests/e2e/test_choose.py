@@ -154,7 +154,8 @@ def test_several_devices_and_what_each_choice_costs_on_the_other(env: Mapping[st
     put(url, ("a", 12, 0.7), ("b", 9, 0.7), device="adb:1", device_name="Google Pixel 7")
     devices = ("-d", "host", "-d", "pixel7", "--minimize", "latency")
     assert as_json(env, *devices)["choice"]["candidate"]["model"] == "b"
-    weighted = ("--across", "weighted", "--weight", "host=0.9", "--weight", "pixel7=0.1")
+    # A share is one, with a percent sign or without.
+    weighted = ("--across", "weighted", "--weight", "host=0.9", "--weight", "pixel7=10%")
     assert as_json(env, *devices, *weighted)["choice"]["candidate"]["model"] == "a"
     there, back = as_json(env, *devices)["penalties"]
     assert (there["chosen_on"], there["used_on"], there["share"]) == ("host", "pixel7", pytest.approx(1 / 3))
@@ -206,6 +207,8 @@ def test_what_was_asked_wrongly_is_refused(
         (("--maximize", "top1", "--accuracy", "published", "--accuracy", "mine.csv"), "at once"),
         (("--maximize", "top1", "--accuracy", str(tmp_path / "gone.csv")), "can't be read"),
         (("--maximize", "top1", "--weight", "host"), "no weight"),
+        (("--maximize", "top1", "--weight", "host=1", "--weight", "host=2"), "two weights"),
+        (("--maximize", "accuracy", "--metric", "latency"), "no metric of accuracy"),
         (("--maximize", "top1", "--weight", "host=0.5"), "Weights are for --across weighted"),
         (("--maximize", "top1", "--since", "yesterday"), "not a time"),
         (("--maximize", "top1", "--sweep", "nightly"), "nightly"),
@@ -219,6 +222,16 @@ def test_what_was_asked_wrongly_is_refused(
         printed = capsys.readouterr()
         error = Done(code, printed.out, printed.err).failed(2, "usage")
         assert text in error["message"], arguments
+
+
+def test_a_metric_may_be_called_accuracy(env: Mapping[str, str], url: str, tmp_path: Path) -> None:
+    put(url, ("a", 5, 0.7), ("b", 6, 0.8))
+    table = tmp_path / "mine.csv"
+    table.write_text("Model,Accuracy\na,70%\nb,60%\n")
+    given = ("--metric", "accuracy", "--maximize", "accuracy", "--min-accuracy", "50%", "--accuracy", str(table))
+    answer = as_json(env, *given)
+    assert answer["choice"]["candidate"]["model"] == "a"
+    assert [one["quantity"] for one in answer["constraints"]] == ["accuracy"]
 
 
 def test_only_incomparable_measurements_are_refused_with_what_there_was(env: Mapping[str, str], url: str) -> None:

@@ -14,7 +14,7 @@ from command import ZOO, edgekit
 from onnx import TensorProto, helper
 
 import edgekit as package
-from edgekit.choose.comparison import Comparison
+from edgekit.compare.comparison import Comparison
 from edgekit.device.host import HostDevice
 from edgekit.harness.content import bytes_of, sha256_of
 from edgekit.measure.plan import Candidate

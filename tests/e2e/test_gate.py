@@ -206,6 +206,16 @@ def test_what_cannot_be_compared_exits_2(home: Path, change: dict[str, str], wha
     assert what in done.json()["error"]["message"] and done.json()["error"]["next_step"]
 
 
+def test_a_file_has_to_be_a_converted_one(home: Path) -> None:
+    error = gate(home, "--json", model='file = "nets.py"\n').failed(2, "usage")
+    assert error["where"] == "model net: file"
+
+
+def test_a_summary_that_cannot_be_written_is_refused_before_anything_is_made(home: Path) -> None:
+    done = gate(home, "--json", "--markdown", str(home))
+    assert "can't be written" in done.failed(2, "usage")["message"] and "convert" not in done.err
+
+
 def test_an_unknown_key_is_named_with_the_nearest_one(home: Path) -> None:
     error = gate(home, "--json", model="[model.limits]\np50 = 3\n").failed(2, "usage")
     assert "'p50'" in error["message"] and "Did you mean p50_ms?" in error["next_step"]

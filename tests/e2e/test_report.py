@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from edgekit.choose.ask import ChooseRequest, answer
-from edgekit.choose.runs import compare_stored
+from edgekit.compare.runs import compare_stored
 from edgekit.report.collect import Asked, collect
 from edgekit.report.compare import collect_comparison, compare_page
 from edgekit.report.page import report_page
@@ -96,7 +96,8 @@ def test_a_page_draws_itself_from_its_own_file_alone(chromium: Any, file: Path, 
             assert shown.overflow() == []
         # Turned, or dragged to another width, while it is open.
         shown.page.set_viewport_size({"width": 768, "height": 900})
-        shown.page.wait_for_timeout(500)
+        fitted = "(e) => Math.abs(e._fullLayout.width - e.clientWidth) < 2"
+        shown.until(f"[...document.querySelectorAll('.plot')].every({fitted})")
         assert shown.overflow() == []
         narrow = shown.page.locator(".plot .main-svg").first.bounding_box()["width"]
         assert 600 < narrow <= 768
@@ -116,9 +117,16 @@ def test_the_policy_is_in_force(chromium: Any, chosen: Path) -> None:
           document.body.append(image);
           return fetch("http://127.0.0.1:9/").catch(() => "refused");
         }""")
-        page.wait_for_timeout(100)
+
+        def refused() -> int:
+            return sum("Content Security Policy" in words for words in shown.complaints)
+
+        for _ in range(100):  # the browser reports them when it comes to it
+            if refused() >= 3:
+                break
+            page.wait_for_timeout(100)
+        assert refused() >= 3, shown.complaints
         assert page.evaluate("window.broken") is None
-        assert sum("Content Security Policy" in words for words in shown.complaints) >= 3, shown.complaints
 
 
 def test_hostile_names_are_shown_and_do_nothing(chromium: Any, everything: Path) -> None:
@@ -233,7 +241,7 @@ def test_the_plots_follow_the_colour_scheme_at_once(chromium: Any, chosen: Path)
           document.querySelector('#boxes-0').layout.font.color]"""
         light = page.evaluate(look)
         page.emulate_media(color_scheme="dark")
-        page.wait_for_timeout(500)
+        shown.until(f"(light) => ({look})().every((one, place) => one !== light[place])", light)
         dark = page.evaluate(look)
         assert all(one != other for one, other in zip(light, dark, strict=True)), (light, dark)
         assert not any(str(colour).startswith("$") for colour in (*light, *dark))
@@ -268,7 +276,7 @@ def test_a_plot_zooms_and_is_saved_as_a_picture(chromium: Any, chosen: Path) -> 
         page.mouse.down()
         page.mouse.move(area["x"] + 400, area["y"] + 200, steps=5)
         page.mouse.up()
-        page.wait_for_timeout(300)
+        shown.until("(old) => document.querySelector('#pareto-0').layout.xaxis.range[0] !== old", before[0])
         after = page.evaluate("document.querySelector('#pareto-0').layout.xaxis.range.slice()")
         assert before[0] < after[0] < after[1] < before[1]
         shown.quiet(chosen)

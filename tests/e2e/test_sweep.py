@@ -36,7 +36,7 @@ min_seconds = 0.02
 """
 FORKS = ROOT / "tests/sweep_forks.py"
 KILLS = 50
-REPEATS = 14  # of each cell: more than the runs between the kills can make
+REPEATS = 20  # of each cell: more than the runs between the kills can make
 Stored = dict[tuple[str, int], tuple[str, bytes]]
 
 
@@ -139,8 +139,9 @@ threads = 2
     assert listed.code == 0 and "small" in listed.out and max(map(len, listed.out.splitlines())) <= 80
     shown = edgekit("sweep", "--show", "small", env=own)
     assert shown.code == 0 and "branched" in shown.out and "Lowering not found" in shown.out
-    table = [line for line in shown.out.splitlines() if "host" in line and "zoo_tiny" in line and "/" not in line]
+    table = [line for line in shown.out.splitlines() if "zoo_tiny" in line and "/" not in line]
     assert len(table) == 4 and max(map(len, table)) <= 80
+    assert ", on host" in shown.out and not any("host" in line for line in table)  # what is the same is said once
 
 
 def test_failed_cells_are_tried_again_when_asked(own: dict[str, str], tmp_path: Path) -> None:
@@ -177,7 +178,7 @@ def test_ctrl_c_says_how_to_go_on(own: dict[str, str], tmp_path: Path) -> None:
     assert process.returncode == 130 and error["kind"] == "interrupted"
     wait_until_gone(own)
     before = repeats(tmp_path / "store.sqlite")
-    assert len(before) == 3
+    assert 3 <= len(before) < 12  # on a busy machine the signal may come after the next one
     command = error["next_step"].partition("edgekit sweep ")[2].split()
     done = edgekit("sweep", *command, "--json", env=own)
     assert done.code == 0, done.err
@@ -369,6 +370,10 @@ def test_a_grid_and_options_exclude_each_other(own: dict[str, str], tmp_path: Pa
     path = grid(tmp_path, f'models = ["{ZOO}:tiny"]\n')
     run(path, own, "--to", "onnx").failed(2, "usage")
     edgekit("sweep", "--resume", "nothing", "--json", env=own).failed(2, "usage")
+    assert "--new" in edgekit("sweep", "--resume", "x", "--new", "--json", env=own).failed(2, "usage")["next_step"]
+    # What would silently not be done.
+    ignored = edgekit("sweep", "--zoo", "mobilevig*", "--input-shape", "1,3,64,64", "--json", env=own)
+    assert "--input-shape" in ignored.failed(2, "usage")["message"]
     edgekit("sweep", "--json", env=own).failed(2, "usage")
 
 

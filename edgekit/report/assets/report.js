@@ -81,6 +81,7 @@
   function step(id, key) {
     const kept = state.get(id);
     const steps = plots[id].variants[kept.variant].steps;
+    if (!steps.length) return;
     const last = steps.length - 1;
     const to = { ArrowRight: kept.step + 1, ArrowLeft: kept.step - 1, Home: 0, End: last }[key];
     kept.step = Math.min(last, Math.max(0, to));

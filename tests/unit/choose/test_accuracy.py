@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from edgekit.choose.accuracy import Evaluated, from_evaluations, published
-from edgekit.choose.table import MAX_BYTES, Table, read_table
+from edgekit.choose.accuracy_csv import MAX_BYTES, Table, read_table
 from edgekit.errors import UsageError
 from edgekit.records import Evaluation, Parity
 from tests.unit.choose.made import artifact, digest, evaluation
@@ -83,10 +83,10 @@ def test_a_table_by_model_format_and_precision(tmp_path: Path) -> None:
     found = table(
         tmp_path, "Model,format,precision,top1,mIoU\nnet,,,70%,33.5\nnet,litert,,71%,\nnet,litert,int8,65%,\nb,,,,40\n"
     )  # fmt: skip
-    assert found.metrics == ("top1", "miou")
+    assert found.metrics == ("top1", "mIoU")
     assert found.of(artifact("net", format="onnx")).quantities["top1"].value == pytest.approx(0.70)
     net = found.of(artifact("net")).quantities
-    assert net["top1"].value == pytest.approx(0.71) and net["miou"].value == 33.5
+    assert net["top1"].value == pytest.approx(0.71) and net["mIoU"].value == 33.5
     assert found.of(artifact("net", precision="int8")).quantities["top1"].value == pytest.approx(0.65)
     assert "top1" not in found.of(artifact("b")).quantities
     assert found.of(artifact("c")).reason("top1") == "mine.csv has no figure for it"
@@ -117,6 +117,9 @@ def test_intervals_of_a_table(tmp_path: Path) -> None:
     assert (a.low, a.high) == pytest.approx((0.68, 0.73))
     assert (b.low, b.high) == pytest.approx((0.6709, 0.7276), abs=1e-3)
     assert c.low == c.high and "no interval is given" in (c.note or "")
+    # A number of samples says nothing about a metric that is no share of them.
+    other = table(tmp_path, "model,topology,samples\na,33.5,100\n").of(artifact("a")).quantities["topology"]
+    assert other.low == other.value == other.high == 33.5
 
 
 @pytest.mark.parametrize(

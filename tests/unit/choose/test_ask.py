@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from edgekit.choose import ask as questions
 from edgekit.choose.ask import ChooseRequest, answer, device_names
 from edgekit.choose.limits import parse_constraint, parse_objective
 from edgekit.errors import IncomparableError, UsageError
@@ -86,6 +87,15 @@ def test_the_only_device_need_not_be_named(store: Store) -> None:
     assert caught.value.where == "--device"
 
 
+def test_the_only_device_is_the_only_one_of_all_measurements(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(questions, "_RECENT", 2)
+    put(store, "old", 5, device="adb:0123", device_name="Google Pixel 7", created="2026-01-01T00:00:00+00:00")
+    put(store, "a", 5, 0.7)
+    put(store, "b", 6, 0.7)
+    with pytest.raises(UsageError, match=r"measurements on 2 devices: .*adb:0123"):
+        ask(store, devices=())
+
+
 def test_a_device_is_named_by_its_spec_its_name_or_its_profile(store: Store) -> None:
     put(store, "net", 5, 0.7, device="adb:0123", device_name="Google Pixel 7", soc="GS201")
     put(store, "net", 5, device="adb:9", device_name="Google Pixel 7 Pro")
@@ -135,6 +145,13 @@ def test_published_figures_of_random_weights_are_pointed_out(store: Store) -> No
     store.save_measurement(measurement("mobilenetv2_100"))
     reasons = " ".join(ask(store, accuracy="published").reasons)
     assert "top1 is published, for the published weights; 1 of the 1 measured files have random ones." in reasons
+    store.add_artifact(artifact("mobilenetv2_140", weights="file mine.pt"))
+    store.save_measurement(measurement("mobilenetv2_140"))
+    store.add_artifact(artifact("mobilenetv2_050", weights="pretrained, timm"))
+    store.save_measurement(measurement("mobilenetv2_050"))
+    reasons = " ".join(ask(store, accuracy="published").reasons)
+    assert "1 of the 3 measured files have random ones." in reasons
+    assert "1 of the 3 measured files are not known to have these." in reasons
 
 
 def test_a_table_of_the_users_own(store: Store, tmp_path: Path) -> None:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgekit.choose.doubt import Answer, difference, excess, meets, point
@@ -20,6 +20,7 @@ def time(value: float, below: float, above: float) -> Quantity:
 
 
 @given(TIMES, SHARES, SHARES, TIMES, SHARES, SHARES)
+@settings(deadline=None)
 def test_times_are_compared_as_the_ratio_of_intervals_says(
     a: float, a_below: float, a_above: float, b: float, b_below: float, b_above: float
 ) -> None:

@@ -43,6 +43,7 @@ def test_the_front_holds_exactly_what_no_other_dominates(points: list[Axes]) -> 
 
 
 @given(POINTS)
+@settings(deadline=None)
 def test_what_is_dominated_is_dominated_by_a_member_of_the_front(points: list[Axes]) -> None:
     kept = front(points)
     assert kept
@@ -51,6 +52,7 @@ def test_what_is_dominated_is_dominated_by_a_member_of_the_front(points: list[Ax
 
 
 @given(POINTS)
+@settings(deadline=None)
 def test_dominance_is_transitive_and_never_mutual(points: list[Axes]) -> None:
     for a in points[:8]:
         assert not dominates(a, a)
@@ -62,6 +64,7 @@ def test_dominance_is_transitive_and_never_mutual(points: list[Axes]) -> None:
 
 
 @given(POINTS, st.randoms(use_true_random=False))
+@settings(deadline=None)
 def test_the_order_does_not_matter(points: list[Axes], source: random.Random) -> None:
     places = list(range(len(points)))
     source.shuffle(places)
@@ -70,6 +73,7 @@ def test_the_order_does_not_matter(points: list[Axes], source: random.Random) ->
 
 
 @given(POINTS, st.data())
+@settings(deadline=None)
 def test_adding_a_dominated_point_changes_nothing(points: list[Axes], data: st.DataObject) -> None:
     model = data.draw(st.sampled_from(points))
     worse = tuple(Point(axis.value + 20 + axis.above, 1.0, 1.0) for axis in model)

@@ -104,6 +104,9 @@ def test_a_row_has_what_is_known_of_the_file_and_its_accuracy() -> None:
     first, second = make_rows(files, ["top1", "size_bytes", "nonsense_ms"], accuracies)
     assert first.quantities["top1"].value == 0.7 and first.parity is True
     assert second.quantities["size_bytes"].value == 7
+    (third,) = make_rows([measured("net", first_ms=2.0)], ["first_ms", "sram_bytes"])
+    assert third.missing == {"first_ms": "its first_ms has no 95% interval",
+                             "sram_bytes": "it was measured without sram_bytes"}  # fmt: skip
     assert second.missing["top1"] == "it has not been evaluated on test.npz"
     assert first.conditions.device_name == "A CPU" and first.candidate.engine == "litert"
 

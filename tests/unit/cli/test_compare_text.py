@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from edgekit.choose.comparison import Change, Comparison, Mean, Note, Pair, RunInfo, Side
 from edgekit.cli.compare_text import show
+from edgekit.compare.comparison import Change, Comparison, Mean, Note, Pair, RunInfo, Side
 from edgekit.selection import CandidateKey
 
 DEVICES = ("adb:192.168.100.200:5555", "adb:0123456789ABCDEF")

@@ -76,6 +76,35 @@ def test_a_process_that_dies_before_the_document_leaves_the_old_baseline(
     assert not list(folder.glob(".*"))
 
 
+def test_the_same_content_under_another_name_leaves_the_old_baseline_until_the_document_is_there(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    renamed = (folder.parent / "net.tflite").rename(folder.parent / "renamed.tflite")
+    replace = baseline.os.replace
+
+    def die(source: Any, target: Any) -> None:
+        if Path(target).name == baseline.DOCUMENT:
+            raise KeyboardInterrupt
+        replace(source, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(baseline.os, "replace", die)
+        with pytest.raises(KeyboardInterrupt):
+            baseline.write(folder, made(artifact(renamed)), [artifact(renamed)])
+    assert Path(baseline.file_of(folder, baseline.read(folder).models[0]).path).name == "net.tflite"
+    baseline.write(folder, made(artifact(renamed)), [artifact(renamed)])
+    assert Path(baseline.file_of(folder, baseline.read(folder).models[0]).path).name == "renamed.tflite"
+    assert not list((folder / "files").glob(".*"))
+
+
+def test_a_damaged_file_is_mended_by_setting_it_again(folder: Path) -> None:
+    source = folder.parent / "net.tflite"
+    (entry,) = baseline.read(folder).models
+    (folder / entry.file).write_bytes(b"FIRST")
+    baseline.write(folder, made(artifact(source)), [artifact(source)])
+    assert Path(baseline.file_of(folder, entry).path).read_bytes() == b"first"
+
+
 def test_a_directory_is_kept_as_a_whole(tmp_path: Path) -> None:
     package = tmp_path / "net.mlpackage"
     (package / "Data").mkdir(parents=True)

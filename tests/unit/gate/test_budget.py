@@ -108,6 +108,7 @@ def test_an_unknown_key_is_refused_with_the_nearest_one(tmp_path: Path, text: st
         (model("[model.regression]\nlatency = -0.1"), "latency"),
         (model('[model.regression]\nlatency = "0%"'), "latency"),
         (model("[model.limits]\ntop1 = 0.5"), "no data"),
+        (model('data = "val"\n[model.limits]\ntop1 = 75'), "limits: top1"),
         (model("metrics = 3"), "metrics"),
         (model("limits = 3"), "limits"),
         (model("golden_count = 0"), "golden_count"),

@@ -19,6 +19,7 @@ from edgekit.gate.budget import Budget, Limits, ModelBudget, Regression
 from edgekit.gate.decide import Disturbed
 from edgekit.gate.rounds import Bench, Side
 from edgekit.job import Job, JobResult
+from edgekit.measure import session
 from edgekit.measure.plan import Candidate
 from edgekit.records import Artifact, ClockRegime, DeviceInfo, DeviceState, Parity, Plan, Push
 
@@ -101,6 +102,25 @@ def test_a_disturbed_round_is_made_again(trouble: str) -> None:
     assert all(len(set(repeat.samples_ns)) == 1 for pair in made for repeat in pair if repeat is not None)
 
 
+def test_a_device_that_rests_warm_is_waited_for_once_a_pass_and_after_trouble(monkeypatch: pytest.MonkeyPatch) -> None:
+    phone = ScriptedPhone("throttled", at=4, until=5)
+    waited: list[int] = []
+
+    def wait(read: Any, progress: Any) -> str:
+        waited.append(len(phone.ran))
+        return "Measured at 45.0 °C: it stopped cooling above 35 °C."
+
+    monkeypatch.setattr(session, "wait_until_cool", wait)
+    used = bench(phone)
+    both = side("a"), side("b")
+    assert len(list(islice(gate.rounds(used, *both), 4))) == 4
+    assert waited == [0, 6] and len(phone.ran) == 10  # the third round was made again
+    assert all("stopped cooling" in str(one.verdict_reasons) for one in (both[0].singles[0], both[0].singles[3]))
+    assert gate.merged(both[0]).verdict_reasons[-1].endswith("it stopped cooling above 35 °C.")
+    next(gate.rounds(used, *both))
+    assert waited == [0, 6, 10]
+
+
 @pytest.mark.parametrize(("trouble", "processes"), [("throttled", 8), ("slow", 8)])
 def test_a_device_that_is_disturbed_all_the_time_is_given_up(trouble: str, processes: int) -> None:
     phone = ScriptedPhone(trouble)
@@ -166,6 +186,22 @@ def test_an_emulated_device_has_no_latency() -> None:
             judge(ScriptedPhone(info=emulated), **fields)
     off = {"given": ("latency",), "regression": Regression(latency=None)}
     assert judge(ScriptedPhone(info=emulated), **off).lines[0].result == "not-checked"
+
+
+@pytest.mark.parametrize(
+    ("engines", "fields", "bound"),
+    [
+        ("litert", {"limits": Limits(instructions=5)}, "limits: instructions"),
+        ("litert", {"given": ("sram",)}, "regression: sram"),
+        ("edgekit-mcu", {"limits": Limits(p99_ms=5.0)}, "limits: p99_ms"),
+        ("edgekit-mcu", {"given": ("peak_rss",)}, "regression: peak_rss"),
+    ],
+)
+def test_a_bound_that_the_device_has_no_figure_for_is_refused(engines: str, fields: dict[str, Any], bound: str) -> None:
+    phone = ScriptedPhone(info=msgspec.structs.replace(INFO, engines=(engines,)))
+    with pytest.raises(IncomparableError, match="can't be judged on adb:1") as caught:
+        judge(phone, **fields)
+    assert caught.value.where.endswith(bound) and bound in caught.value.next_step and phone.ran == []
 
 
 def test_the_plan_is_a_short_one() -> None:

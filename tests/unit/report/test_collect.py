@@ -4,7 +4,7 @@ import statistics
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgekit.errors import UsageError
@@ -99,6 +99,7 @@ def test_files_without_accuracy_are_ranked_by_size(tmp_path: object) -> None:
 
 
 @given(st.lists(st.integers(1, 10**12), min_size=1, max_size=2000))
+@settings(deadline=None)
 def test_thinned_runs_keep_the_extremes(values: list[int]) -> None:
     shape = samples.shape(examples.repeat(values, 0))
     assert shape is not None and shape.runs == len(values)

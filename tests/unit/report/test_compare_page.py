@@ -4,8 +4,8 @@ import msgspec
 import plotly.graph_objects as go
 import pytest
 
-from edgekit.choose.compare import Run, compare
-from edgekit.choose.comparison import Comparison, RunInfo
+from edgekit.compare.compare import Run, compare
+from edgekit.compare.comparison import Comparison, RunInfo
 from edgekit.report import compare as page
 from edgekit.report.compare import CompareData, collect_comparison, compare_page
 from edgekit.report.figures import Variant
@@ -84,6 +84,16 @@ def test_emulated_times_are_marked(data: CompareData) -> None:
     assert "emulated" in ratios(marked).figure["layout"]["xaxis"]["title"]["text"]
     assert compare_page(marked).count("Some of these times are emulated") == 2
     assert "Some of these times" not in compare_page(data)
+
+
+def test_counts_are_called_so(data: CompareData) -> None:
+    pair = data.comparison.comparable[0]
+    sides = {name: msgspec.structs.replace(getattr(pair, name), p50_ms=None, counted=31_000_000) for name in "ab"}
+    counted = msgspec.structs.replace(pair, quantity="instructions", method="exact", **sides)
+    marked = msgspec.structs.replace(data, comparison=msgspec.structs.replace(data.comparison, pairs=(counted,)))
+    html = compare_page(marked)
+    assert "count over A" in html and "time over A" not in html
+    assert "31.000 M instructions → 31.000 M instructions" in html
 
 
 def test_like_pairs_are_told_apart_by_their_device(data: CompareData) -> None:

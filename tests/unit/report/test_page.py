@@ -85,6 +85,15 @@ def test_a_choice_has_its_reasons_and_what_was_left_out(chosen: ReportData) -> N
         assert words in made
 
 
+def test_a_limit_is_shown_as_it_was_given(chosen: ReportData) -> None:
+    assert chosen.choice is not None
+    bound = msgspec.structs.replace(chosen.choice.constraints[0], limit=8.9996)
+    choice = msgspec.structs.replace(chosen.choice, constraints=(bound,))
+    facts = [fact for section in sections.page(msgspec.structs.replace(chosen, choice=choice)).sections
+             for fact in section.facts]  # fmt: skip
+    assert ("Constraint", "median latency ≤ 8.9996 ms") in facts
+
+
 def test_what_is_unknown_is_said_with_what_to_do(everything: ReportData) -> None:
     board = [msgspec.structs.replace(c, group=0, accuracy=None) for c in everything.candidates if c.group == 2]
     bare = msgspec.structs.replace(everything, evaluations=(), profiles=(), metric=None, groups=everything.groups[2:],

@@ -78,6 +78,10 @@ def test_a_grid_with_nothing_or_too_much_is_refused() -> None:
     devices = tuple(f"d{number}" for number in range(100))
     with pytest.raises(UsageError, match="at most 10000"):
         cells(GridFile(models=ZOO, formats=("onnx",), threads=tuple(range(1, 101)), devices=devices))
+    precisions = tuple(f"p{number}" for number in range(1000))  # 80 million cells in a file of a few kilobytes
+    with pytest.raises(UsageError, match="at most 10000"):
+        cells(GridFile(models=ZOO, formats=("onnx", "litert", "coreml", "executorch"), precisions=precisions,
+                       threads=tuple(range(1, 101)), devices=devices))  # fmt: skip
 
 
 def test_rounds_are_shuffled_but_repeatable() -> None:

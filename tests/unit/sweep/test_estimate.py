@@ -31,6 +31,15 @@ def test_repeats_are_counted_and_settled_cells_are_not_waited_for() -> None:
     assert (estimate.left().done, estimate.left().total, estimate.left().seconds) == (6, 6, 0.0)
 
 
+def test_a_cell_that_was_not_to_be_done_when_it_began_counts_for_nothing() -> None:
+    """Another process may ask for a failed cell again meanwhile."""
+    estimate = Estimate([cell("a"), cell("b", state="failed")], PLAN, {}, ["host"])
+    before = estimate.left()
+    estimate.repeated("b@host", 100.0)
+    estimate.ended("b@host")
+    assert estimate.left() == before
+
+
 def test_own_durations_count_before_those_of_the_device_and_these_before_the_plan() -> None:
     estimate = Estimate([cell("a"), cell("b"), cell("c", "phone")], PLAN, {}, ["host"])
     assert estimate.left().seconds == pytest.approx(2 * (3 * (1 + 2 + 2) + 2))

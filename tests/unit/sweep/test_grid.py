@@ -96,6 +96,18 @@ inputs = "photos"
     assert set(made.files) == {str(tmp_path / name) for name in ("net.py", "w.safetensors", "photos")}
 
 
+@pytest.mark.parametrize(("file", "name"), [("my grid", "my_grid"), ("phones.v2", "phones.v2"), ("--", "mobilevig_ti")])
+def test_a_grid_is_called_like_its_file(file: str, name: str) -> None:
+    assert settle(GridFile(models=(ZOO,)), Path(), file).name == name
+
+
+def test_a_grid_of_another_version_is_refused() -> None:
+    text = settle(GridFile(models=(ZOO,)), Path()).text
+    with pytest.raises(UsageError, match="unknown field") as caught:
+        grids.read(text.replace('"parity"', '"proof"'))
+    assert "begin a new sweep" in caught.value.next_step
+
+
 def test_patterns_take_the_models_that_can_be_built() -> None:
     made = settle(GridFile(zoo=("mobilevig_*", "mobilevig_ti")), Path())
     assert {"mobilevig_ti", "mobilevig_s", "mobilevig_m", "mobilevig_b"} == set(made.models)

@@ -61,7 +61,7 @@ class Pair(Record, frozen=True, kw_only=True):
     ``ratio`` is B's ``quantity`` (``p50_ms``; ``cycles`` or ``instructions`` where there is no time) to A's, with its
     own 95% interval, null where it may not be formed. ``method``: ``paired`` from ``rounds`` interleaved rounds,
     ``intervals`` from the two stated intervals, ``exact`` from counts. ``p`` is how often equal candidates would come
-    out so far apart, ``p_adjusted`` the same adjusted for the number of pairs (:func:`edgekit.choose.many.adjusted`).
+    out so far apart, ``p_adjusted`` the same adjusted for the number of pairs (:mod:`edgekit.compare.chance`).
     ``verdict`` says what B is. ``reasons`` say why not more could be said, ``notes`` what else differs.
     """
 

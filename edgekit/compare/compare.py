@@ -1,7 +1,7 @@
 """Two runs side by side: what became faster or slower from A to B, as far as the measurements can say.
 
 Pure functions over records. Each pair is judged by its own 95% interval and, since of many equal pairs some look
-different by chance, by a probability adjusted for the number of pairs (see :mod:`edgekit.choose.many`).
+different by chance, by a probability adjusted for the number of pairs (see :mod:`edgekit.compare.chance`).
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from edgekit.choose import many, matching
-from edgekit.choose.comparison import Change, Comparison, Mean, Note, Pair, RunInfo, Side, Single
 from edgekit.choose.rows import candidate_of
+from edgekit.compare import chance, matching
+from edgekit.compare.comparison import Change, Comparison, Mean, Note, Pair, RunInfo, Side, Single
 from edgekit.errors import IncomparableError
 from edgekit.measure import ratio
 from edgekit.measure.ratio import Ratio
@@ -91,7 +91,7 @@ def _judged(pair: Pair, a: Measurement, b: Measurement) -> Pair:
             pair, quantity=quantity, ratio=value, ci95=(value, value), method="exact", verdict=verdict
         )
     found = ratio.paired(matching.rounds_of(a, b))
-    method, p = ("paired", many.paired_p(found)) if found else ("intervals", many.separate_p(a, b))
+    method, p = ("paired", chance.paired_p(found)) if found else ("intervals", chance.separate_p(a, b))
     found = found or ratio.recovered(a, b)
     if found is None:
         raise ValueError("one of the two has no interval")
@@ -109,7 +109,7 @@ def _judged(pair: Pair, a: Measurement, b: Measurement) -> Pair:
 def _adjusted(pairs: Sequence[Pair]) -> list[Pair]:
     """The pairs with verdicts that hold for all of them together."""
     judged = [index for index, pair in enumerate(pairs) if pair.p is not None]
-    adjusted = many.adjusted([pairs[index].p or 0.0 for index in judged])
+    adjusted = chance.adjusted([pairs[index].p or 0.0 for index in judged])
     found = list(pairs)
     for index, p in zip(judged, adjusted, strict=True):
         found[index] = _with_verdict(pairs[index], p, len(judged))
@@ -120,7 +120,7 @@ def _with_verdict(pair: Pair, p: float, count: int) -> Pair:
     own = _ratio(pair)
     if not own.slower and not own.faster:
         return msgspec.structs.replace(pair, p_adjusted=p, verdict="no-difference")
-    if p > many.ALPHA:
+    if p > chance.ALPHA:
         reason = f"its own interval says {'slower' if own.slower else 'faster'}, but of {count} pairs some do by chance"
         return msgspec.structs.replace(pair, p_adjusted=p, verdict="no-difference", reasons=(reason,))
     return msgspec.structs.replace(pair, p_adjusted=p, verdict="slower" if own.slower else "faster")
@@ -137,7 +137,7 @@ def _mean(pairs: Sequence[Pair]) -> Mean | None:
     for quantity in ("p50_ms", "cycles", "instructions"):
         ratios = [_ratio(pair) for pair in pairs if pair.quantity == quantity]
         if ratios:
-            mean = many.mean_of(ratios)
+            mean = chance.mean_of(ratios)
             return Mean(quantity=quantity, ratio=mean.ratio, ci95=(mean.low, mean.high), pairs=len(ratios))
     return None
 

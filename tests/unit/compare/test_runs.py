@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from edgekit.choose.runs import compare_stored, read
+from edgekit.compare.runs import compare_stored, read
 from edgekit.errors import IncomparableError, UsageError
 from edgekit.selection import Sweep, SweepCell
 from edgekit.store.store import Store

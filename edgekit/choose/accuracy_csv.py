@@ -77,10 +77,20 @@ def read_table(path: Path) -> Table:
         raise _wrong(path, f"is no CSV file in UTF-8: {error}", _LAYOUT) from error
     if not lines:
         raise _wrong(path, "is empty", _LAYOUT)
-    head = _head(path, [cell.lower() for cell in lines[0][1]])
+    head = _head(path, [_column(cell) for cell in lines[0][1]])
     if len(lines) > MAX_LINES:
         raise _wrong(path, f"has more than {MAX_LINES:,} lines", "Keep the lines of the models that you compare.")
     return _filled(path, head, lines[1:])
+
+
+def _column(cell: str) -> str:
+    """A column's name: what edgekit knows in any case, a metric of the user's as it is written."""
+    lower = cell.lower()
+    return lower if lower in (*_KEYS, "samples") or is_share(_metric_of(lower)) else cell
+
+
+def _metric_of(column: str) -> str:
+    return column.removesuffix("_low").removesuffix("_high")
 
 
 def _head(path: Path, head: list[str]) -> list[str]:
@@ -93,7 +103,7 @@ def _head(path: Path, head: list[str]) -> list[str]:
     for name in metrics:
         if not _METRIC.fullmatch(name):
             raise _wrong(path, f"has a column {name[:64]!r}, which is no name of a metric", _LAYOUT)
-        if name in FIGURES:
+        if name.lower() in FIGURES:
             raise _wrong(path, f"has a column {name}, which edgekit measures itself", "Leave that column out.")
     return head
 
@@ -138,7 +148,7 @@ def _helps(name: str, columns: dict[str, dict[int, float]]) -> bool:
 
 def _numbers(path: Path, name: str, cells: Sequence[tuple[int, str]]) -> dict[int, float]:
     """The column's figures by line number; empty cells are left out."""
-    metric = name.removesuffix("_low").removesuffix("_high")
+    metric = _metric_of(name)
     found: dict[int, float] = {}
     plain: dict[int, float] = {}
     for number, text in cells:
@@ -184,7 +194,7 @@ def _quantity(path: Path, metric: str, columns: dict[str, dict[int, float]], lin
     if low is not None and high is not None:
         if not low <= value <= high:
             raise _wrong(path, f"has {metric} outside its own interval in line {line}", "Correct it.")
-    elif samples is not None and metric.startswith("top"):
+    elif samples is not None and re.fullmatch(r"top\d+", metric):
         low, high = _wilson(path, value, samples, line)
     else:
         low = high = value

@@ -7,12 +7,10 @@ from itertools import pairwise
 
 import msgspec
 
+from edgekit.choose.comparable import UNUSABLE
 from edgekit.records import Measurement, Plan, Repeat
 from edgekit.selection import Measured
 from edgekit.store.query import microseconds
-
-# Nothing may be concluded from these: part of the run is missing, or the machine was not the same throughout.
-UNUSABLE = ("throttled", "timed-out", "incomparable")
 
 Rows = Sequence[Measured]
 _Both = tuple[Measured, Measured]

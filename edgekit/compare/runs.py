@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from edgekit.choose.compare import Run, compare
-from edgekit.choose.comparison import Comparison, RunInfo
+from edgekit.compare.compare import Run, compare
+from edgekit.compare.comparison import Comparison, RunInfo
 from edgekit.errors import StoreError, UsageError
 from edgekit.records import Artifact
 from edgekit.selection import Measured, Sweep

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from edgekit.choose import many, matching
-from edgekit.choose.compare import Run, compare
-from edgekit.choose.comparison import Comparison, Pair, RunInfo
+from edgekit.compare import chance, matching
+from edgekit.compare.compare import Run, compare
+from edgekit.compare.comparison import Comparison, Pair, RunInfo
 from edgekit.errors import IncomparableError
 from edgekit.measure.ratio import Ratio
 from edgekit.measure.student import student_t95
@@ -284,8 +284,8 @@ def test_real_changes_among_many_pairs_are_found_and_hardly_any_other() -> None:
      (8.610, 4, 0.001), (2.228, 10, 0.05), (4.587, 10, 0.001), (2.042, 30, 0.05), (0.0, 5, 1.0)],
 )  # fmt: skip
 def test_students_distribution(t: float, freedom: int, p: float) -> None:
-    assert many.student_p(t, freedom) == pytest.approx(p, rel=2e-3)
-    assert many.student_p(-t, freedom) == many.student_p(t, freedom)
+    assert chance.student_p(t, freedom) == pytest.approx(p, rel=2e-3)
+    assert chance.student_p(-t, freedom) == chance.student_p(t, freedom)
 
 
 @pytest.mark.parametrize("repeats", [(2, 2), (3, 3), (3, 9), (20, 5)])
@@ -298,27 +298,27 @@ def test_two_stated_intervals_give_welchs_test(repeats: tuple[int, int]) -> None
         ends = (math.exp(middle - half), math.exp(middle + half))
         runs.append(row(p50=math.exp(middle), ci95_ms=ends, plan=Plan(repeats=len(values))).measurement)
     expected = float(stats.ttest_ind(*logs, equal_var=False).pvalue)
-    assert expected * 0.999 <= many.separate_p(*runs) <= expected * 1.3
+    assert expected * 0.999 <= chance.separate_p(*runs) <= expected * 1.3
 
 
 def test_adjusted_probabilities_are_those_of_benjamini_and_hochberg() -> None:
     # The example of their paper, section 3.2: with 15 of them at 5%, the first four are called differences.
     paper = [0.0001, 0.0004, 0.0019, 0.0095, 0.0201, 0.0278, 0.0298, 0.0344, 0.0459, 0.3240, 0.4262, 0.5719, 0.6528,
              0.7590, 1.0]  # fmt: skip
-    found = many.adjusted(paper)
+    found = chance.adjusted(paper)
     assert sum(p <= 0.05 for p in found) == 4
     assert found[:4] == pytest.approx([0.0015, 0.003, 0.0095, 0.035625])
-    assert many.adjusted(paper[::-1]) == found[::-1] and found == sorted(found)
-    assert many.adjusted([0.9, 0.8]) == [0.9, 0.9] and many.adjusted([]) == []
+    assert chance.adjusted(paper[::-1]) == found[::-1] and found == sorted(found)
+    assert chance.adjusted([0.9, 0.8]) == [0.9, 0.9] and chance.adjusted([]) == []
 
 
 def test_a_probability_and_its_interval_agree_at_the_edge() -> None:
     for rounds in (2, 3, 10):
-        assert many.paired_p(Ratio(1.1, 1.0, 1.21, rounds)) == pytest.approx(0.05, abs=2e-4)
+        assert chance.paired_p(Ratio(1.1, 1.0, 1.21, rounds)) == pytest.approx(0.05, abs=2e-4)
     # Exact times, as a simulator has: equal ones are not different, others are.
     exact = row(half=0.0).measurement
-    assert many.separate_p(exact, exact) == 1.0
-    assert many.separate_p(exact, row(p50=10.1, half=0.0).measurement) == 0.0
+    assert chance.separate_p(exact, exact) == 1.0
+    assert chance.separate_p(exact, row(p50=10.1, half=0.0).measurement) == 0.0
 
 
 def test_the_document_reads_back_as_it_was() -> None:
