@@ -82,10 +82,13 @@ class Line:
         assert answer.endswith(ends), answer
         return bytes(answer)
 
-    def ask_until_started(self, letter: bytes) -> bytes:
-        """What is sent to a board that is just starting again may be lost."""
-        self.port.timeout = 0.5
-        return next(answer for _ in range(20) if self.port.write(letter) and (answer := self.port.read_until(b"\n")))
+    def ask_until_started(self, letter: bytes, wait_s: float = 0.5) -> bytes:
+        """What is sent to a board that is just starting may be lost."""
+        self.port.timeout, usual = wait_s, self.port.timeout
+        answers = (self.port.read_until(b"\n") for _ in range(20) if self.port.write(letter))
+        found = next(filter(None, answers))
+        self.port.timeout = usual
+        return bytes(found)
 
 
 # -- images ------------------------------------------------------------------------------------------------------------
@@ -253,7 +256,7 @@ def test_a_fault_is_reported_between_two_zeros_and_the_board_starts_again(
 ) -> None:
     with VirtualBoard(core, probes[core]) as board:
         line = Line(board)
-        assert [line.ask(b"d") for _ in range(2)] == [b"1000 \n", b"1001 \n"]
+        assert [line.ask_until_started(b"d", wait_s=5), line.ask(b"d")] == [b"1000 \n", b"1001 \n"]
         assert line.ask(fault, b"\0") == b"\0"
         report = line.ask(b"", b"\0")
         assert report.startswith(b"FAULT cfsr=") and (b" pc=" in report or b" sp=" in report)
