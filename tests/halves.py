@@ -15,7 +15,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 # From end to end, but run beside the unit tests, so that both halves take about as long.
-BESIDE = tuple(f"tests/e2e/test_{name}.py" for name in ("choose", "compare", "report"))
+BESIDE = tuple(f"tests/e2e/test_{name}.py" for name in ("choose", "compare", "gate", "report"))
 HALVES = (("tests/unit", *BESIDE), ("tests/contract", "tests/e2e", *(f"--ignore={path}" for path in BESIDE)))
 
 
