@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from edgekit.cli import options, output
 from edgekit.errors import UsageError
+
+if TYPE_CHECKING:
+    from edgekit.selection import Direction, Sense
 
 _EPILOG = """\b
 Examples:
@@ -31,7 +34,7 @@ MB is 10^6 bytes, MiB 2^20. A share may be written 75%, 0.75 or 75.
 Exit code: 0 there is a choice, 1 no candidate certainly meets the limits,
 2 usage, or nothing that can be compared."""
 
-_LIMITS: tuple[tuple[str, str, str, str], ...] = (
+_LIMITS: tuple[tuple[str, str, Sense, str], ...] = (
     # option, figure, sense, help
     ("--max-latency", "latency", "<=", "At most this long, e.g. 10ms; of the percentile --latency."),
     ("--max-memory", "memory", "<=", "At most this much memory for the model, e.g. 50MB."),
@@ -42,7 +45,7 @@ _LIMITS: tuple[tuple[str, str, str, str], ...] = (
     ("--min-top1", "top1", ">=", "At least this top-1 accuracy, e.g. 75%."),
     ("--min-accuracy", "accuracy", ">=", "At least this accuracy by --metric."),
 )
-_DIRECTIONS = {"--maximize": "maximize", "--minimize": "minimize"}
+_DIRECTIONS: dict[str, Direction] = {"--maximize": "maximize", "--minimize": "minimize"}
 ORDER = "edgekit.choose.order"
 
 
@@ -109,7 +112,7 @@ def command(as_json: bool, quiet: bool, traceback: bool, **given: Any) -> int:
     return 1 if choice.choice is None else 0
 
 
-def choose_request(given: dict[str, Any], order: Sequence[str]) -> Any:
+def choose_request(given: dict[str, Any], order: Sequence[Direction]) -> Any:
     """The question from the options."""
     from edgekit.choose.ask import ChooseRequest
     from edgekit.choose.limits import figure_name, parse_constraint, parse_limit
@@ -125,11 +128,11 @@ def choose_request(given: dict[str, Any], order: Sequence[str]) -> Any:
         text = given[flag.removeprefix("--").replace("-", "_")]
         if text is not None:
             name = figure_name(figure, latency=latency, metric=metric)
-            constraints.append(Constraint(quantity=name, sense=sense, limit=parse_limit(name, text, flag)))  # type: ignore[arg-type]
+            constraints.append(Constraint(quantity=name, sense=sense, limit=parse_limit(name, text, flag)))
     constraints += [parse_constraint(text, latency=latency, metric=metric) for text in given["require"]]
     objectives = [
         Objective(quantity=figure_name(text, latency=latency, metric=metric, where=f"--{direction}"),
-                  direction=direction)  # type: ignore[arg-type]
+                  direction=direction)
         for direction, text in _in_order(given, order)
     ]  # fmt: skip
     return ChooseRequest(
@@ -140,7 +143,7 @@ def choose_request(given: dict[str, Any], order: Sequence[str]) -> Any:
     )  # fmt: skip
 
 
-def _in_order(given: dict[str, Any], order: Sequence[str]) -> list[tuple[str, str]]:
+def _in_order(given: dict[str, Any], order: Sequence[Direction]) -> list[tuple[Direction, str]]:
     """(direction, figure) as they were given."""
     left = {direction: list(given[direction]) for direction in _DIRECTIONS.values()}
     if [order.count(direction) for direction in left] != [len(texts) for texts in left.values()]:

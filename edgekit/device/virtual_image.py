@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import os
@@ -12,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgekit import paths
+from edgekit import paths, processes
 from edgekit.errors import DeviceError, EdgekitError
 
 HARNESS = Path(__file__).resolve().parents[2] / "android_harness/virtual_phone"
@@ -108,11 +107,7 @@ def _build(say: Say) -> None:
         code = process.wait()
     except BaseException:
         # It removes what it began when it is asked to end.
-        process.terminate()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(_STOP_S)
-        process.kill()
-        process.wait()
+        processes.end(process, _STOP_S)
         raise
     finally:
         process.stdout.close()

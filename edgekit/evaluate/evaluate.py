@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -67,6 +68,22 @@ def evaluate(
     if ENGINE_OF_FORMAT[artifact.format] not in info.engines and info.spec != HOST:
         reason = f"{info.spec} has no runtime for {artifact.format} files"
         return tuple(_record(subject, dataset, one, reason=reason) for one in chosen)
+    with answers(artifact, dataset, device, threads=threads, timeout_s=timeout_s) as (outputs, version):
+        return tuple(_score(subject, dataset, one, outputs, version) for one in chosen)
+
+
+@contextmanager
+def answers(
+    artifact: Artifact, dataset: Dataset, device: Device, *, threads: int = 1, timeout_s: float | None = None
+) -> Iterator[tuple[list[npt.NDArray[Any]], str]]:
+    """The file's outputs for every sample (one array per output, samples first) and the runtime's version.
+
+    The arrays are on the disk, and only there within the block.
+
+    Raises:
+        RuntimeCrashError: the runtime crashed, refused the file, or did not answer every sample.
+        DeadlineError: it took longer than ``timeout_s``.
+    """
     with tempfile.TemporaryDirectory(prefix="edgekit-evaluate-") as folder:
         job = Job(
             harness_version=__version__, mode="outputs", engine=ENGINE_OF_FORMAT[artifact.format],
@@ -74,8 +91,7 @@ def evaluate(
             threads=threads,
         )  # fmt: skip
         result = device.run(job, timeout_s=timeout_s)
-        outputs = _outputs(result.outputs, dataset, artifact.path)
-        return tuple(_score(subject, dataset, one, outputs, result.runtime_version) for one in chosen)
+        yield _outputs(result.outputs, dataset, artifact.path), result.runtime_version
 
 
 def evaluate_model(

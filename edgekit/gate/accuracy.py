@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 import re
-import tempfile
 from dataclasses import dataclass
 
 import msgspec
@@ -17,14 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekit.device.device import Device
-from edgekit.errors import RuntimeCrashError
 from edgekit.evaluate.data import Dataset, load_dataset
+from edgekit.evaluate.evaluate import answers
 from edgekit.evaluate.metrics import Score, metric
 from edgekit.gate.budget import ModelBudget
 from edgekit.gate.candidate import Prepared
-from edgekit.job import ENGINE_OF_FORMAT, Job
 from edgekit.records import Artifact, Preprocess
-from edgekit.version import __version__
 
 Hits = NDArray[np.bool_]
 DEFAULT_TOLERANCE = 0.005
@@ -100,24 +97,14 @@ def answer(artifact: Artifact, dataset: Dataset, names: tuple[str, ...], device:
         RuntimeCrashError: the runtime refused the file or a sample.
     """
     metrics = [metric(name) for name in names]
-    with tempfile.TemporaryDirectory(prefix="edgekit-gate-") as folder:
-        job = Job(
-            harness_version=__version__, mode="outputs", engine=ENGINE_OF_FORMAT[artifact.format],
-            artifact=artifact.path, artifact_sha256=artifact.sha256, inputs=dataset.inputs, outputs_dir=folder,
-            threads=threads,
-        )  # fmt: skip
-        result = device.run(job)
-        outputs = [np.load(path, mmap_mode="r", allow_pickle=False) for path in result.outputs]
-        if not outputs or any(len(stack) != dataset.count for stack in outputs):
-            raise RuntimeCrashError(f"The runtime did not answer all {dataset.count} samples.", where=artifact.path,
-                                    next_step="Convert the model again with this edgekit.")  # fmt: skip
+    with answers(artifact, dataset, device, threads=threads) as (outputs, version):
         scores, hits = {}, {}
         for name, one in zip(names, metrics, strict=True):
             scores[name] = one.compute(outputs, dataset.labels)
             if is_top(name):
                 single = [one.compute([outputs[0][k : k + 1]], dataset.labels[k : k + 1]) for k in range(dataset.count)]
                 hits[name] = np.array([score.value == 1.0 for score in single])
-        return Answers(scores, hits, result.runtime_version)
+        return Answers(scores, hits, version)
 
 
 def drop(baseline: Answers, now: Answers, name: str) -> Drop:

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from statistics import median
 from typing import Literal
 
-from edgekit.gate.decide import Decision
+from edgekit.gate.decide import Decision, State
 from edgekit.records import Artifact, DeviceParity, Parity, Record
 
 Result = Literal["ok", "same-file", "regressed", "over-budget", "undecided", "not-checked"]
 Unit = Literal["ms", "bytes", "count", "value", "share", "parity"]
+_OF_LIMIT: dict[State, Result] = {"over": "over-budget", "ok": "ok"}
 FAILING: tuple[Result, ...] = ("regressed", "over-budget")
 # A change by exactly what is tolerated passes, whatever the rounding.
 ROUNDING = 1e-9
@@ -103,7 +104,7 @@ def timed(decision: Decision) -> Line:
         note = "it failed in a first pass, and not in a second one"
     name = check.name
     if check.limit_ms is not None:
-        result: Result = {"over": "over-budget", "ok": "ok"}.get(found.state, "undecided")  # type: ignore[assignment]
+        result = _OF_LIMIT.get(found.state, "undecided")
         return Line(quantity=name, unit="ms", result=result, now=found.now_ms[0], limit=check.limit_ms,
                     rounds=found.rounds, passes=passes, note=note)  # fmt: skip
     ratio = found.ratio

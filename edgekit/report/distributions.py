@@ -22,7 +22,7 @@ from edgekit.report.figures import (
     scaled_axis,
     shortened,
 )
-from edgekit.report.tables import Table, figure, table
+from edgekit.report.tables import Side, Table, figure, table
 
 # Repeats differ by colour and by dash.
 _DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
@@ -166,8 +166,11 @@ def _ecdf_table(c: Candidate) -> Table:
          *(figure(r.ecdf[place], text.amount(r.ecdf[place], c.unit)) for r in c.runs)]
         for place in range(0, count, EVERY)
     ]  # fmt: skip
-    heads = [("Share of runs", "right"), *((f"Repeat {n}", "right") for n in range(1, len(c.runs) + 1))]
-    return table("ecdf", c.label, heads, rows)  # type: ignore[arg-type]
+    heads: list[tuple[str, Side]] = [
+        ("Share of runs", "right"),
+        *((f"Repeat {n}", "right") for n in range(1, len(c.runs) + 1)),
+    ]
+    return table("ecdf", c.label, heads, rows)
 
 
 def _order_table(c: Candidate) -> Table:

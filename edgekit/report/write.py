@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from pathlib import Path
 
+from edgekit import whole_file
 from edgekit.errors import UsageError
 
 
@@ -31,22 +31,11 @@ def write(path: Path, page: str) -> int:
         UsageError: the file can't be written.
     """
     content = page.encode()
-    temporary: Path | None = None
     try:
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        temporary = Path(name)
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        mask = os.umask(0)
-        os.umask(mask)
-        temporary.chmod(0o666 & ~mask)
-        temporary.replace(path)
+        whole_file.write(path, content)
     except OSError as error:
         raise _wrong(f"The page can't be written: {error.strerror or error}.", path,
                      "Choose a file in a folder that has room and that you can write to.") from error  # fmt: skip
-    finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
     return len(content)
 
 

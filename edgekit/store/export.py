@@ -16,15 +16,14 @@ from __future__ import annotations
 import csv
 import io
 import math
-import os
 import statistics
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
 
+from edgekit import whole_file
 from edgekit.errors import MissingExtraError, StoreError, UsageError
 from edgekit.records import SCHEMA, Measurement
 
@@ -241,29 +240,11 @@ def _no_formula(value: object) -> object:
 
 
 def _write(path: Path, content: bytes) -> Path:
-    temporary: Path | None = None
     try:
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        temporary = Path(name)
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        _readable(temporary)
-        temporary.replace(path)
+        whole_file.write(path, content)
     except OSError as error:
         raise StoreError(
             f"The results can't be written: {error.strerror or error}.", where=str(path),
             next_step="Choose a file in a folder that exists, that you can write to and that has room.",
         ) from error  # fmt: skip
-    finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
     return path
-
-
-def _readable(path: Path) -> None:
-    """mkstemp makes a file for its owner alone; an export gets the rights of any new file."""
-    mask = os.umask(0)
-    os.umask(mask)
-    path.chmod(0o666 & ~mask)

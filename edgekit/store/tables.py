@@ -99,7 +99,7 @@ measurements = Table(
 event.listen(
     measurements,
     "after_create",
-    DDL(  # type: ignore[no-untyped-call]
+    DDL(  # type: ignore[no-untyped-call]  # SQLAlchemy has no types for it
         "CREATE INDEX ix_measurements_id_prefix ON measurements (id varchar_pattern_ops)"
     ).execute_if(dialect="postgresql"),
 )

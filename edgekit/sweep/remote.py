@@ -12,6 +12,7 @@ from typing import IO
 
 import msgspec
 
+from edgekit import processes
 from edgekit.errors import DeviceError, EdgekitError
 from edgekit.sweep.messages import Closed, Provision, Tell, Work, decode_event, encode
 
@@ -62,14 +63,7 @@ class Remote:
 
     def stop(self) -> None:
         """End it as Ctrl-C would; after 20 s by force."""
-        if self._process.poll() is None:
-            # Not by SIGINT, which a shell's background job and all its children ignore.
-            self._process.terminate()
-            try:
-                self._process.wait(_STOP_S)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait()
+        processes.end(self._process, _STOP_S)  # not by SIGINT, which a shell's background job and its children ignore
         self.close()
 
     def _send(self, line: bytes) -> None:

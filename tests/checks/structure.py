@@ -16,7 +16,7 @@ PACKAGE = ROOT / "edgekit"
 # A package may import those before it, never those after it; the names in one tuple are of one rank.
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("version", "errors"),
-    ("records", "paths"),
+    ("records", "paths", "processes", "whole_file"),
     ("diagnosis", "selection"),
     ("job",),
     ("harness",),

@@ -93,6 +93,11 @@ class Phone:
         """The runner's processes on the device."""
         return [process for process, line in self.processes() if line[-1].endswith("envelope.json")]
 
+    def started(self) -> list[psutil.Process]:
+        """The runner itself: its command line shows on the shell that starts it first."""
+        return [process for process, line in self.processes()
+                if line[-1].endswith("envelope.json") and "ld-linux" in line[0]]  # fmt: skip
+
     def processes(self) -> list[tuple[psutil.Process, list[str]]]:
         """Every process on the device with its command line; in its namespace an orphan belongs to its first one."""
         found = []
@@ -287,9 +292,8 @@ def test_a_phone_that_stays_frozen_is_given_up(daemon: Adbd, tiny: dict[str, Art
 def test_a_runner_that_is_killed(daemon: Adbd, tiny: dict[str, Artifact], image: str) -> None:
     phone = Phone(daemon)
     thread, raised = in_background(lambda: phone.device.run(job(tiny["litert"], image, plan=ENDLESS)))
-    for process in until(phone.runners):
-        if "ld-linux" in process.cmdline()[0]:
-            os.kill(process.pid, signal.SIGSEGV)
+    for process in until(phone.started):
+        os.kill(process.pid, signal.SIGSEGV)
     thread.join(20)
     (error,) = raised
     assert isinstance(error, RuntimeCrashError) and error.facts["signal"] == signal.SIGSEGV

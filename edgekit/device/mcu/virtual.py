@@ -17,6 +17,7 @@ from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import IO
 
+from edgekit import processes
 from edgekit.device.mcu.images import Image, find_image
 from edgekit.device.mcu.listing import QEMU
 from edgekit.errors import DeviceError
@@ -90,13 +91,7 @@ class VirtualBoard:
 
     def stop(self) -> None:
         """End it; doing so twice is nothing."""
-        if self._process.poll() is None:
-            self._process.terminate()
-            try:
-                self._process.wait(_STOP_S)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait()
+        processes.end(self._process, _STOP_S)
         self._log.close()
 
     def __enter__(self) -> VirtualBoard:
