@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from edgekit.version import __version__
 
 if TYPE_CHECKING:
-    from edgekit.api import check, choose, compare, convert, deploy, doctor, profile, results, sweep
+    from edgekit.api import bundle, check, choose, compare, convert, deploy, doctor, profile, results, sweep
+    from edgekit.bundle.records import Bundle
     from edgekit.compare.comparison import Comparison
     from edgekit.diagnosis import Diagnosis, Finding
     from edgekit.errors import EdgekitError
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from edgekit.sweep.grid import GridFile
 
 _WHERE = {
+    "bundle": "edgekit.api",
     "check": "edgekit.api",
     "choose": "edgekit.api",
     "compare": "edgekit.api",
@@ -32,6 +34,7 @@ _WHERE = {
     "results": "edgekit.api",
     "sweep": "edgekit.api",
     "EdgekitError": "edgekit.errors",
+    "Bundle": "edgekit.bundle.records",
     "Comparison": "edgekit.compare.comparison",
     **dict.fromkeys(("Diagnosis", "Finding"), "edgekit.diagnosis"),
     **dict.fromkeys(("Choice", "Sweep", "SweepCell"), "edgekit.selection"),
@@ -40,9 +43,9 @@ _WHERE = {
 }
 
 __all__ = [
-    "Artifact", "Choice", "Comparison", "Deployment", "Diagnosis", "EdgekitError", "Exported", "Finding", "GridFile",
-    "Measurement", "Plan", "Profile", "Sweep", "SweepCell", "__version__", "check", "choose", "compare", "convert",
-    "deploy", "doctor", "profile", "results", "sweep",
+    "Artifact", "Bundle", "Choice", "Comparison", "Deployment", "Diagnosis", "EdgekitError", "Exported", "Finding",
+    "GridFile", "Measurement", "Plan", "Profile", "Sweep", "SweepCell", "__version__", "bundle", "check", "choose",
+    "compare", "convert", "deploy", "doctor", "profile", "results", "sweep",
 ]  # fmt: skip
 
 

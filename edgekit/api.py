@@ -8,6 +8,9 @@ from contextlib import ExitStack, nullcontext
 from pathlib import Path
 
 from edgekit import paths, pipeline, prepare
+from edgekit.bundle.make import make
+from edgekit.bundle.records import Bundle, ComputeUnits, Target
+from edgekit.bundle.request import BundleRequest, for_models, source_texts
 from edgekit.choose.ask import ChooseRequest, answer
 from edgekit.choose.combine import Across
 from edgekit.choose.limits import parse_constraint, parse_objective
@@ -47,12 +50,8 @@ def _request(
     shapes = tuple(tuple(shape) for shape in input_shape) if input_shape else None
     return ConvertRequest(
         load=LoadRequest(
-            spec=str(model),
-            arch=arch,
-            trust_pickle=trust_pickle,
-            input_shape=shapes,
-            weights=str(weights) if weights else None,
-            pretrained=pretrained,
+            spec=str(model), arch=arch, trust_pickle=trust_pickle, input_shape=shapes,
+            weights=str(weights) if weights else None, pretrained=pretrained,
         ),
         formats=tuple(formats),
         precision=precision,
@@ -60,7 +59,7 @@ def _request(
         memory_limit_bytes=_MEMORY_LIMIT_BYTES,
         cache=str(paths.cache_dir()),
         calibration=CalibrationRequest(source=str(calibration) if calibration else None),
-    )
+    )  # fmt: skip
 
 
 def convert(
@@ -359,3 +358,43 @@ def choose(
     )  # fmt: skip
     with Store.open(store) as opened:
         return answer(request, opened)
+
+
+def bundle(
+    sources: str | Path | Choice | Sequence[str | Path | Choice],
+    target: Target,
+    output: str | Path,
+    *,
+    name: str | None = None,
+    key: str | None = None,
+    labels: str | Path | Mapping[str, str | Path] | None = None,
+    licence: str | Mapping[str, str] | None = None,
+    preprocess: str | Path | Mapping[str, str | Path] | None = None,
+    accept_licence: bool = False, compute_units: ComputeUnits | None = None, options: Mapping[str, str] | None = None,
+    force: bool = False, store: str | None = None,
+) -> Bundle:  # fmt: skip
+    """Make a folder that an app or firmware takes as it is: code, model files and a manifest.
+
+    Args:
+        sources: each ``[NAME=]PATH`` or ``[NAME=]SHA256`` of a converted file, a choice, or a file with one as JSON;
+            those with one name are variants of one model.
+        target: ``android``, ``ios``, ``mcu`` or ``linux``.
+        output: the folder to make.
+        key: a private key to sign with, by its name or path.
+        labels: a file with a label per line, or model -> file.
+        licence: an SPDX expression, or model -> expression.
+        preprocess: a TOML file with the fields of Preprocess, or model -> file.
+        accept_licence: bundle a model although its licence forbids redistribution.
+        options: those of the target: ``package``, ``delivery``, ``board``, ``abi``.
+        force: replace a bundle that is there.
+
+    Raises:
+        EdgekitError: an argument is wrong, the bundle can't be made, a file not be run or the store not be read.
+    """
+    request = BundleRequest(
+        sources=source_texts(sources), target=target, output=Path(output), cache=paths.cache_dir(), name=name, key=key,
+        labels=for_models(labels), licences=for_models(licence), preprocess=for_models(preprocess),
+        compute_units=compute_units, accept_licence=accept_licence, options=dict(options or {}), force=force,
+    )  # fmt: skip
+    with Store.open(store) as opened:
+        return make(request, opened)

@@ -30,6 +30,12 @@ def adb_key() -> Path:
     return Path(os.environ.get("EDGEKIT_ADB_KEY") or config / "adbkey")
 
 
+def keys_dir() -> Path:
+    """The keys that sign bundles, and those of others that are trusted. ``EDGEKIT_KEYS`` overrides it."""
+    config = Path(platformdirs.user_config_dir("edgekit", appauthor=False))
+    return Path(os.environ.get("EDGEKIT_KEYS") or config / "keys")
+
+
 def virtual_phones_dir() -> Path:
     """What runs of the virtual phones, one file each."""
     return data_dir().resolve() / "virtual"

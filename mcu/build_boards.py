@@ -129,15 +129,26 @@ def _is_built(made: Path, sources: str, compiler: str) -> bool:
         return False
 
 
-def link_program(board: Board, sources: Sequence[Path], result: Path) -> Path:
+def link_program(
+    board: Board, sources: Sequence[Path], result: Path, *, includes: Sequence[Path] = (),
+    libraries: Sequence[Path] = (),
+) -> Path:  # fmt: skip
     """Another program for the board in the agent's place, such as a test of the board itself; an ELF file.
+
+    Args:
+        board: what it is for.
+        sources: the program; the board's own files come on top.
+        result: the ELF file.
+        includes: further folders with headers.
+        libraries: archives to link with it, compiled for the board's core.
 
     Raises:
         BuildError: no compiler, or the sources don't compile or don't fit.
     """
     with tempfile.TemporaryDirectory(prefix=".program-", dir=result.parent) as work:
         groups = (("program", "-Os", list(sources)), ("board", "-Os", board_sources(board)))
-        _link(board, _compile(board, groups, Path(work)), result)
+        objects = _compile(board, groups, Path(work), includes=includes)
+        _link(board, [*objects, *libraries], result)
     return result
 
 
@@ -147,9 +158,12 @@ def _agent_groups(board: Board) -> tuple[_Group, ...]:
             ("board", "-Os", board_sources(board)))  # fmt: skip
 
 
-def _compile(board: Board, groups: Sequence[_Group], work: Path, shared: Path | None = None) -> list[Path]:
+def _compile(
+    board: Board, groups: Sequence[_Group], work: Path, shared: Path | None = None, *, includes: Sequence[Path] = ()
+) -> list[Path]:
     """The object files; groups keep files of one name apart. Only the group ``board`` knows which board it is."""
     flags = [*_C, *board.core, *(["-DEK_DSP"] if board.dsp else []), "-I", str(HERE / "agent"), *identity_flags()]
+    flags += [word for folder in includes for word in ("-I", str(folder))]
     own = ["-I", str(BOARDS_DIR / "common"), "-I", str(BOARDS_DIR / board.folder)]
     own += [f"-D{name}" for name in board.defines]
     objects: list[Path] = []

@@ -68,7 +68,13 @@ def images_dir() -> Path:
 
 def require(*programs: str) -> None:
     """Skip the test by name where a program is missing; in CI, where nothing may be skipped, fail it."""
-    packages = {**NEEDED, "adb": "adb", "qemu-system-aarch64": "qemu-system-arm"}
+    packages = {
+        **NEEDED, "adb": "adb", "qemu-system-aarch64": "qemu-system-arm", "qemu-system-arm": "qemu-system-arm",
+        "kotlinc": "kotlin", "java": "default-jdk-headless", "javac": "default-jdk-headless", "cc": "gcc",
+        "arm-none-eabi-gcc": "gcc-arm-none-eabi libnewlib-arm-none-eabi",
+        "aarch64-linux-gnu-gcc": "g++-aarch64-linux-gnu", "aarch64-linux-gnu-g++": "g++-aarch64-linux-gnu",
+        "openssl": "openssl", "cmake": "cmake", "make": "make",
+    }  # fmt: skip
     missing = [name for name in programs if shutil.which(name) is None]
     if not missing:
         return

@@ -23,6 +23,7 @@ def own_places(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         # Nobody listens there: the phones of whoever runs the tests are left alone.
         "ANDROID_ADB_SERVER_PORT": "9",
         "EDGEKIT_ADB_KEY": str(root / "adbkey"),
+        "EDGEKIT_KEYS": str(root / "keys"),
     }
     before = {name: os.environ.get(name) for name in own}
     os.environ.update(own)

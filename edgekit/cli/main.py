@@ -31,6 +31,8 @@ COMMANDS = {
     "choose": ("choose", "Choose a model by constraints, from comparable measurements only."),
     "compare": ("compare", "Compare two sweeps or two measurements, with the doubt."),
     "report": ("report", "Write one HTML page of measurements, parity, accuracy and the choice."),
+    "bundle": ("bundle", "Make what an app or firmware takes: code, model files, a signed manifest."),
+    "keys": ("keys", "Make and list the keys that sign bundles; trust those of others."),
     "results": ("results", "List, filter and export stored measurements."),
 }
 INTERRUPTED = 130
@@ -79,6 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     as_json = "--json" in arguments
     try:
+        _check_text(arguments)
         code = cli.main(args=arguments, prog_name="edgekit", standalone_mode=False)
         return code if isinstance(code, int) else 0
     except click.exceptions.NoArgsIsHelpError as error:
@@ -94,6 +97,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of our output went away, as `edgekit results | head` does
         sys.stderr.close()
         return 0
+
+
+def _check_text(arguments: Sequence[str]) -> None:
+    # Records, keys and JSON are UTF-8; better one refusal here than a name that is another one there.
+    for argument in arguments:
+        if not argument.isascii() and argument != argument.encode("utf-8", "replace").decode():
+            shown = argument.encode("utf-8", "backslashreplace").decode()
+            raise UsageError(f"{shown} is not UTF-8.", where="the command line",
+                             next_step="Rename the file, or check the terminal's encoding.")  # fmt: skip
 
 
 def _usage(error: click.ClickException) -> UsageError:

@@ -19,10 +19,22 @@ FOLDING = {"Model": 8, "On": 10, "Verdict": 8, "Operator": 10, "File": 10, "Type
 
 
 def document(fields: Mapping[str, Any]) -> None:
-    """Print the command's JSON document."""
-    body = msgspec.json.encode({"schema": JSON_SCHEMA, **fields})
+    """Print the command's JSON document. What UTF-8 can't hold, as in names of files, is escaped."""
+    content = {"schema": JSON_SCHEMA, **fields}
+    try:
+        body = msgspec.json.encode(content)
+    except UnicodeEncodeError:
+        body = msgspec.json.encode(_escaped(msgspec.to_builtins(content)))
     sys.stdout.write(msgspec.json.format(body, indent=2).decode() + "\n")
     sys.stdout.flush()
+
+
+def _escaped(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode()
+    if isinstance(value, dict):
+        return {_escaped(key): _escaped(inner) for key, inner in value.items()}
+    return [_escaped(inner) for inner in value] if isinstance(value, list | tuple) else value
 
 
 def plain(record: msgspec.Struct, drop: Sequence[str] = ()) -> dict[str, Any]:

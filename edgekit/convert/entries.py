@@ -6,6 +6,8 @@ nodes' origins), ``golden``, ``artifacts`` and ``parity``.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -77,6 +79,46 @@ def find_artifact(
     if entry is None or artifact is None:
         return None
     return msgspec.structs.replace(artifact, path=str(entry / artifact.path), cached=True, model=exported.name)
+
+
+def exports_with(cache: Cache, sha256: str) -> list[Exported]:
+    """The exported models with this fingerprint whose golden data are whole, by their entries' names.
+
+    There are several if one graph with the same weights was exported by several names, or with several golden data.
+    """
+    found = []
+    for path in _mentioning(cache, "sources/*/source.json", sha256):
+        source = read(path, Source)
+        if source is None or source.exported.sha256 != sha256:
+            continue
+        golden = cache.lookup("golden", source.exported.golden.sha256)
+        if golden is not None:
+            found.append(_moved(source.exported, cache, golden))
+    return found
+
+
+def artifacts_with(cache: Cache, *, sha256: str = "", format_name: str = "") -> list[Artifact]:
+    """The converted files of a format, or all, whose sha256 begins so; whole ones only.
+
+    Their parity is still undecided. They are in the order of their entries' names.
+    """
+    found = []
+    for path in _mentioning(cache, "artifacts/*/artifact.json", sha256 or format_name):
+        artifact = read(path, Artifact)
+        if artifact is None or not artifact.sha256.startswith(sha256) or format_name not in ("", artifact.format):
+            continue
+        if cache.lookup("artifacts", path.parent.name):
+            found.append(msgspec.structs.replace(artifact, path=str(path.parent / artifact.path), cached=True))
+    return found
+
+
+def _mentioning(cache: Cache, pattern: str, text: str) -> Iterator[Path]:
+    """The files with the text in them: decoding each of thousands takes longer than looking."""
+    for path in sorted(cache.root.glob(pattern)):
+        if not path.parent.name.startswith("."):  # what a process is making, or has left
+            with suppress(OSError):
+                if text.encode() in path.read_bytes():
+                    yield path
 
 
 def find_parity(cache: Cache, artifact: Artifact, exported: Exported) -> Parity | None:

@@ -6,7 +6,7 @@ import math
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -106,9 +106,9 @@ def preprocess_image(
     pixels = np.asarray(_cropped(upright, height, width, fraction, _FILTERS[name]), dtype=np.float32) / 255.0
     pixels = pixels.reshape(height, width, channels)
     if preprocess is not None:
-        mean, std = _per_channel(preprocess.mean, channels), _per_channel(preprocess.std, channels)
+        mean, std = per_channel(preprocess.mean, channels), per_channel(preprocess.std, channels)
         pixels = (pixels - mean) / std
-    if not _channels_last(shape):
+    if not channels_last(shape):
         pixels = pixels.transpose(2, 0, 1)
     return np.ascontiguousarray(pixels[None], dtype=np.float32)
 
@@ -117,28 +117,59 @@ def image_layout(shape: Sequence[int]) -> tuple[int, int, int] | None:
     """Channels, height and width of an image input, (N, C, H, W) or (N, H, W, C); None if it is not one."""
     if len(shape) != 4:
         return None
-    if _channels_last(shape):
+    if channels_last(shape):
         return shape[3], shape[1], shape[2]
     return (shape[1], shape[2], shape[3]) if shape[1] in (1, 3) else None
 
 
-def _channels_last(shape: Sequence[int]) -> bool:
+def channels_last(shape: Sequence[int]) -> bool:
+    """Whether a 4-D image input is (N, H, W, C)."""
     return shape[1] not in (1, 3) and shape[3] in (1, 3)
 
 
+def base_side(side: int, crop_fraction: float) -> int:
+    """The side of which a crop of ``side`` pixels is ``crop_fraction``."""
+    return math.floor(side / crop_fraction)
+
+
+class Placement(NamedTuple):
+    """The size that a picture is resized to, and where in it the crop begins, in pixels; and which of the two passes
+    comes first, since each rounds to 8 bits."""
+
+    width: int
+    height: int
+    left: int
+    top: int
+    rows_first: bool
+
+
+def placement(picture: tuple[int, int], base: tuple[int, int], crop: tuple[int, int]) -> Placement:
+    """Resize so that ``base`` is covered, then crop the centre; every argument is (height, width)."""
+    scale = max(base[0] / picture[0], base[1] / picture[1])
+    height = max(int(picture[0] * scale + 1e-6), crop[0])
+    width = max(int(picture[1] * scale + 1e-6), crop[1])
+    left, top = round((width - crop[1]) / 2.0), round((height - crop[0]) / 2.0)
+    # Pillow's rule since version 13; earlier versions always begin with the columns.
+    rows_first = picture[0] - height > max(0, 2 * (picture[1] - width))
+    return Placement(width, height, left, top, rows_first)
+
+
 def _cropped(image: Image.Image, height: int, width: int, fraction: float, resampling: Image.Resampling) -> Image.Image:
-    """Resize so that the crop covers ``fraction`` of the image, then crop the centre."""
-    scale = max(
-        math.floor(height / fraction) / image.height,
-        math.floor(width / fraction) / image.width,
-    )
-    size = (max(int(image.width * scale + 1e-6), width), max(int(image.height * scale + 1e-6), height))
-    resized = image.resize(size, resampling)
-    left, top = round((size[0] - width) / 2.0), round((size[1] - height) / 2.0)
-    return resized.crop((left, top, left + width, top + height))
+    base = base_side(height, fraction), base_side(width, fraction)
+    at = placement((image.height, image.width), base, (height, width))
+    # One pass at a time, so that every version of Pillow makes the same bits.
+    between = (image.width, at.height) if at.rows_first else (at.width, image.height)
+    for size in (between, (at.width, at.height)):
+        image = image if size == image.size else image.resize(size, resampling)
+    return image.crop((at.left, at.top, at.left + width, at.top + height))
 
 
-def _per_channel(values: Sequence[float], channels: int) -> npt.NDArray[np.float32]:
+def per_channel(values: Sequence[float], channels: int) -> npt.NDArray[np.float32]:
+    """Statistics as float32 of shape (channels,); three are averaged for a grey input, one is repeated.
+
+    Raises:
+        UsageError: an input of three channels has neither one nor three values.
+    """
     if len(values) == channels:
         return np.asarray(values, dtype=np.float32)
     if channels == 1 or len(values) == 1:
@@ -314,8 +345,8 @@ def _generated(spec: TensorSpec, preprocess: Preprocess | None, count: int, seed
     channels, height, width = layout
     pictures = natural_images(generator, count * spec.shape[0], channels, height, width)
     if preprocess is not None:
-        mean, std = _per_channel(preprocess.mean, channels), _per_channel(preprocess.std, channels)
+        mean, std = per_channel(preprocess.mean, channels), per_channel(preprocess.std, channels)
         pictures = (pictures - mean[:, None, None]) / std[:, None, None]
-    if _channels_last(spec.shape):
+    if channels_last(spec.shape):
         pictures = pictures.transpose(0, 2, 3, 1)
     return np.ascontiguousarray(pictures.reshape(shape).astype(spec.dtype))

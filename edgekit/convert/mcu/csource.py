@@ -2,18 +2,21 @@
 
 Weights are const arrays of one struct, so that the records hold offsets into it; every step is a const record and one
 call, so that the linker keeps only the operators that the model uses (``-ffunction-sections -fdata-sections
--Wl,--gc-sections``). Nothing is checked at run time: the records come from this compiler.
+-Wl,--gc-sections``). Nothing is checked at run time: the records come from this compiler. In a library
+(``edgekit bundle --for mcu``) they may be checked once, against what flash does to them.
 """
 
 from __future__ import annotations
 
 import re
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
+from edgekit.convert.mcu import csource_library
 from edgekit.convert.mcu.kernels import KERNELS
 from edgekit.convert.mcu.pack import ALIGN, step_name
 from edgekit.convert.mcu.steps import Endpoint, Plan, Program, Step
@@ -48,14 +51,21 @@ class Source:
     code: str
 
 
-def c_source(program: Program, plan: Plan) -> Source:
+def c_source(program: Program, plan: Plan, *, library: str | None = None) -> Source:
     """The C source of a planned program; the same text for the same arguments.
+
+    Args:
+        program: what to write.
+        plan: its order and arena.
+        library: the name in a library that has the runtime in ``csource_library.RUNTIME``; the default is made from
+            the program's. The arena is the caller's then, and ``NAME_check()`` tells whether the flash is intact.
 
     Raises:
         ConvertError: a step's numbers do not fit its record.
     """
-    name = identifier(program.name)
-    return Source(name, _header(program, plan, name), _code(program, plan, name))
+    name = identifier(program.name) if library is None else library
+    alone = library is None
+    return Source(name, _header(program, plan, name, alone=alone), _code(program, plan, name, alone=alone))
 
 
 def identifier(name: str) -> str:
@@ -71,17 +81,18 @@ def _comment(text: str) -> str:
     return re.sub(r"[^A-Za-z0-9 ._:,;+=()-]", "_", text)[:120]
 
 
-def _header(program: Program, plan: Plan, name: str) -> str:
+def _header(program: Program, plan: Plan, name: str, *, alone: bool) -> str:
     big = name.upper()
     lines = [
         f"/* {_comment(program.name)}, compiled by edgekit.",
         f" * sha256 of the source model: {program.source_sha256 or 'unknown'}",
-        *_how_to_build(program, name),
+        *(_how_to_build(program, name) if alone else csource_library.build_note(name)),
         " */",
         f"#ifndef {big}_H",
         f"#define {big}_H",
         "",
         "#include <stdint.h>",
+        *([] if alone else ["", '#include "edgekit/model.h"']),
         "",
         f"#define {big}_ARENA_BYTES {plan.arena_bytes}",
         f"#define {big}_ARENA_ALIGN {ALIGN}",
@@ -96,10 +107,7 @@ def _header(program: Program, plan: Plan, name: str) -> str:
         " * OFFSET (inputs don't survive a run), and for an output that is to be read there. */",
         f"void {name}_run_in(uint8_t *arena, {_parameters(program)});",
         "",
-        f"/* The same in a static arena. Not reentrant. Define {big}_CALLERS_ARENA to be without it. */",
-        f"#ifndef {big}_CALLERS_ARENA",
-        f"void {name}_run({_parameters(program)});",
-        "#endif",
+        *(_static_declaration(program, name) if alone else csource_library.declarations(name)),
         "",
         "#ifdef __cplusplus",
         "}",
@@ -108,6 +116,16 @@ def _header(program: Program, plan: Plan, name: str) -> str:
         "#endif",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _static_declaration(program: Program, name: str) -> list[str]:
+    big = name.upper()
+    return [
+        f"/* The same in a static arena. Not reentrant. Define {big}_CALLERS_ARENA to be without it. */",
+        f"#ifndef {big}_CALLERS_ARENA",
+        f"void {name}_run({_parameters(program)});",
+        "#endif",
+    ]
 
 
 def _how_to_build(program: Program, name: str) -> list[str]:
@@ -170,15 +188,14 @@ def _parameters(program: Program) -> str:
     )
 
 
-def _code(program: Program, plan: Plan, name: str) -> str:
+def _code(program: Program, plan: Plan, name: str, *, alone: bool) -> str:
     constants = _Constants()
-    records = [
-        line
-        for position, number in enumerate(plan.order)
-        for line in _record(program.steps[number], position, plan, number, constants)
+    written = [
+        _record(program.steps[number], position, plan, number, constants) for position, number in enumerate(plan.order)
     ]
     used = sorted({step.kernel for step in program.steps}, key=lambda kernel: KERNELS[kernel].kind)
     data = "(const uint8_t *)&data" if constants.lines else "NULL"
+    runtime = "" if alone else f"{csource_library.RUNTIME}/"
     lines = [
         f"/* {_comment(program.name)}, compiled by edgekit.",
         f" * {name}.h tells how to build it. Weights are for {'the DSP' if program.dsp else 'portable'} kernels. */",
@@ -188,22 +205,36 @@ def _code(program: Program, plan: Plan, name: str) -> str:
         "#include <string.h>",
         "",
         *sorted({f'#include "edgekit/op_{_HEADERS.get(kernel, kernel)}.h"' for kernel in used}),
-        '#include "operators.h"',
+        f'#include "{runtime}operators.h"',
         "",
-        *_kernel_lines(used, dsp=program.dsp),
+        *_kernel_lines(used, dsp=program.dsp, alone=alone),
         *constants.struct(),
-        *records,
+        *(line for _, record in written for line in record),
         f"void {name}_run_in(uint8_t *arena, {_parameters(program)})",
         "{",
         *_body(program, plan, name, data),
         "}",
         "",
-        *_static_run(program, name),
+        *(_static_run(program, name) if alone else _check(program, plan, name, constants, [raw for raw, _ in written])),
     ]
     return "\n".join(lines) + "\n"
 
 
-def _kernel_lines(used: list[str], *, dsp: bool) -> Iterator[str]:
+def _check(program: Program, plan: Plan, name: str, constants: _Constants, records: list[bytes]) -> Iterator[str]:
+    kernels = [program.steps[number].kernel for number in plan.order]
+    operators = [f"ek_{kernel}_{variant(kernel, dsp=program.dsp)}" for kernel in kernels]
+    crc = 0
+    for piece in (*constants.members.values(), *records):
+        crc = zlib.crc32(piece, crc)
+    return csource_library.check(name, csource_library.Checked(list(constants.members), operators, crc))
+
+
+def variant(kernel: str, *, dsp: bool) -> str:
+    """Which of the variants in ``mcu/src/operators.h`` runs it on a core: ``dsp`` or ``portable``."""
+    return "dsp" if dsp and kernel in _VARIANTS["dsp"] else "portable"
+
+
+def _kernel_lines(used: list[str], *, dsp: bool, alone: bool) -> Iterator[str]:
     """Per kernel: that its record is as long as this compiler takes it to be, and the function to call."""
     for kernel in used:
         row = KERNELS[kernel]
@@ -211,6 +242,12 @@ def _kernel_lines(used: list[str], *, dsp: bool) -> Iterator[str]:
             f"_Static_assert(sizeof(ek_{_TYPES.get(kernel, kernel)}) == {4 + 4 * len(row.fields)} && "
             f'EK_OP_{kernel.upper()} == {row.kind}, "mcu/include is of another version of edgekit");'
         )
+    if not alone:
+        yield ""
+        yield from csource_library.core_gate(dsp=dsp)
+        yield from (_run_macro(kernel, variant(kernel, dsp=dsp)) for kernel in used)
+        yield ""
+        return
     varied = [kernel for kernel in used if kernel in _VARIANTS["dsp"] + _VARIANTS["host"]]
     if varied:
         yield from _variant_lines(varied, dsp=dsp)
@@ -238,7 +275,10 @@ class _Constants:
 
     def __init__(self) -> None:
         self.lines: list[tuple[str, str]] = []
+        self.members: dict[str, bytes] = {}  # as they lie in memory
+        self.offsets: dict[str, int] = {}
         self._known: dict[tuple[str, bytes], str] = {}
+        self._end = 0
 
     def add(self, name: str, values: npt.NDArray[np.generic], step: Step) -> str:
         """The member that holds ``values``."""
@@ -249,6 +289,9 @@ class _Constants:
         key = kind, flat.tobytes()
         if key not in self._known:
             self._known[key] = name
+            self.members[name] = flat.astype(flat.dtype.newbyteorder("<")).tobytes()
+            self.offsets[name] = self._end
+            self._end += -(-flat.nbytes // ALIGN) * ALIGN
             self.lines.append((f"    _Alignas({ALIGN}) {_C_TYPES[kind]} {name}[{flat.size}];", _array_text(name, flat)))
         return self._known[key]
 
@@ -273,26 +316,29 @@ def _array_text(name: str, flat: npt.NDArray[np.generic]) -> str:
     return "\n".join([*lines, line, "    },"])
 
 
-def _record(step: Step, position: int, plan: Plan, number: int, constants: _Constants) -> Iterator[str]:
-    """The record of one step as a designated initialiser."""
+def _record(step: Step, position: int, plan: Plan, number: int, constants: _Constants) -> tuple[bytes, list[str]]:
+    """The record of one step: its bytes, and a designated initialiser."""
     kernel = KERNELS[step.kernel]
-    values: dict[str, str] = {field: _integer(value, step) for field, value in step.fields.items()}
-    for field, buffer in step.offsets.items():
-        values[field] = _integer(plan.offsets[buffer] + step.fields.get(field, 0), step)
-    for field, piece in step.data.items():
-        values[field] = f"offsetof(struct constants, {constants.add(f's{position}_{field}', piece, step)})"
+    numbers = {**step.fields}
+    numbers.update({field: plan.offsets[buffer] + step.fields.get(field, 0) for field, buffer in step.offsets.items()})
     if "scratch" in kernel.fields:
-        values["scratch"] = str(plan.scratch[number] if step.scratch_bytes else 0)
-        values.setdefault("scratch_bytes", str(step.scratch_bytes))
+        numbers["scratch"] = plan.scratch[number] if step.scratch_bytes else 0
+        numbers.setdefault("scratch_bytes", step.scratch_bytes)
+    values = {field: _integer(value, step) for field, value in numbers.items()}
+    for field, piece in step.data.items():
+        member = constants.add(f"s{position}_{field}", piece, step)
+        numbers[field], values[field] = constants.offsets[member], f"offsetof(struct constants, {member})"
     if set(values) != set(kernel.fields):
         raise _misfit(step, f"fields that differ: {sorted(set(values) ^ set(kernel.fields))}")
     kind = _TYPES.get(step.kernel, step.kernel)
-    yield f"/* {_comment(step.name)} */"
-    yield f"static const ek_{kind} step_{position} = {{"
-    yield f"    .head = {{EK_OP_{step.kernel.upper()}, sizeof(ek_{kind})}},"
-    yield from (f"    {designator} = {values[field]}," for field, designator in _designators(step.kernel))
-    yield "};"
-    yield ""
+    return kernel.pack(numbers), [
+        f"/* {_comment(step.name)} */",
+        f"static const ek_{kind} step_{position} = {{",
+        f"    .head = {{EK_OP_{step.kernel.upper()}, sizeof(ek_{kind})}},",
+        *(f"    {designator} = {values[field]}," for field, designator in _designators(step.kernel)),
+        "};",
+        "",
+    ]
 
 
 def _designators(kernel: str) -> Iterator[tuple[str, str]]:

@@ -46,6 +46,11 @@ class Program:
         return tuple(TensorSpec(name=f.name, shape=f.shape, dtype=f.dtype.name) for f in self._graph.inputs)
 
     @property
+    def output_names(self) -> tuple[str, ...]:
+        """What :meth:`run` answers, by name."""
+        return self._graph.outputs
+
+    @property
     def constants(self) -> Mapping[str, Value]:
         """The program's constants by name; they share the mapped file's memory where they can."""
         return self._graph.constants

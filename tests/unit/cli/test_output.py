@@ -78,3 +78,10 @@ def test_every_command_in_the_table_is_a_command() -> None:
         command = main.LazyGroup().get_command(None, name)  # type: ignore[arg-type]
         assert command is not None and command.callback is not None
     assert main.LazyGroup().get_command(None, "nothing") is None  # type: ignore[arg-type]
+
+
+def test_what_is_not_utf8_is_refused_in_words_and_never_breaks_a_document(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.main(["convert", "/tmp/\udcff.pt", "--to", "litert", "--json"]) == 2
+    assert "is not UTF-8" in json.loads(capsys.readouterr().out)["error"]["message"]
+    output.document({"files": [{"path": "a\udcff"}], "names": ("é",)})
+    assert json.loads(capsys.readouterr().out) == {"schema": 1, "files": [{"path": "a\\udcff"}], "names": ["é"]}

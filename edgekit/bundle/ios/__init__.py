@@ -1,0 +1,5 @@
+"""``--for ios``: a Swift package with Core ML files."""
+
+from edgekit.bundle.ios.generator import GENERATOR
+
+__all__ = ["GENERATOR"]

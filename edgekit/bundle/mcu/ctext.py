@@ -1,0 +1,57 @@
+"""Values as C: numbers, strings and comments that mean what they say, whatever a model file calls its tensors."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+_WIDTH = 120
+_MAX_COMMENT = 120
+
+
+def string(text: str) -> str:
+    """A C string literal of the text as UTF-8. Escapes have three octal digits, so that nothing runs into them."""
+    return '"' + "".join(_letter(byte) for byte in text.encode("utf-8", "replace")) + '"'
+
+
+def comment(text: str) -> str:
+    """Text that can't end a comment or a line, nor be read as a command by the tools that read comments."""
+    return re.sub(r"[^A-Za-z0-9 ._:,;+=()-]", "_", text)[:_MAX_COMMENT].strip() or "unnamed"
+
+
+def float32(value: float) -> str:
+    """A C constant that reads back as the same float32."""
+    text = f"{np.float32(value):.9g}"
+    return f"{text}f" if re.search("[.e]", text) else f"{text}.0f"
+
+
+def array(values: npt.NDArray[Any], indent: str) -> str:
+    """The numbers of a flat array, in lines of at most 120 characters that end with a comma."""
+    return wrapped((f"{value}," for value in values.reshape(-1).tolist()), indent)
+
+
+def wrapped(words: Iterable[str], indent: str) -> str:
+    """Words in lines of at most 120 characters."""
+    lines: list[str] = []
+    line = indent
+    for word in words:
+        if len(line) + 1 + len(word) > _WIDTH and line != indent:
+            lines.append(line)
+            line = indent
+        line += word if line == indent else f" {word}"
+    return "\n".join([*lines, line])
+
+
+def dims(shape: Sequence[int]) -> str:
+    """``{1, 8, 8, 3}``; a scalar has one element."""
+    return "{" + (", ".join(map(str, shape)) or "1") + "}"
+
+
+def _letter(byte: int) -> str:
+    letter = chr(byte)
+    # A question mark may be part of a trigraph.
+    return letter if 32 <= byte < 127 and letter not in '"\\?' else f"\\{byte:03o}"
