@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 
 from edgekit.errors import BundleError, UsageError
+from edgekit.records import Artifact
 from edgekit.selection import CandidateKey, Choice, Standing
 
 MAX_BYTES = 16 << 20
+_MAX_THREADS = 1024
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _HOW = "Write one with edgekit choose --json > choice.json, or give a converted file or its sha256."
 _DECODER = msgspec.json.Decoder(Choice)
@@ -41,18 +44,37 @@ def checked(choice: Choice, where: str) -> Choice:
     """A choice of something, whose file is named by its sha256.
 
     Raises:
-        BundleError: it is of another schema, or one of nothing.
+        BundleError: it is of another schema, one of nothing, or one that edgekit does not write.
     """
     if choice.schema != 1:
         raise _refused(where, f"has the schema {choice.schema}; this edgekit reads 1")
-    if choice.choice is None:
+    if choice.choice is None or choice.status == "none":
         raise BundleError(
             f"{Path(where).name} is a choice of nothing: no candidate certainly meets the limits.", where=where,
             next_step="Relax the limits of edgekit choose, or name the converted file to bundle.",
         )  # fmt: skip
     if not _SHA256.fullmatch(choice.choice.candidate.artifact_sha256):
         raise _refused(where, "names its file by something that is no sha256")
+    threads = choice.choice.candidate.threads
+    if not 1 <= threads <= _MAX_THREADS:
+        raise _refused(where, f"names a number of threads that can't be, {threads}")
+    if not all(text.isprintable() for text in _shown(choice)):
+        raise _refused(where, "names something by text that can't be printed")
     return choice
+
+
+def check_file(choice: Choice, artifact: Artifact, where: str) -> None:
+    """Refuse a choice that says other things of its file than its record does.
+
+    Raises:
+        BundleError: the format or the precision is another one.
+    """
+    said, known = chosen(choice), f"{artifact.format} {artifact.precision}"
+    if known != f"{said.format} {said.precision}":
+        raise BundleError(
+            f"{Path(where).name} names a file as {said.format} {said.precision} that is {known} "
+            f"({artifact.sha256[:12]}…).", where=where, next_step="It was edited, or is damaged: choose again.",
+        )  # fmt: skip
 
 
 def chosen(choice: Choice) -> CandidateKey:
@@ -69,10 +91,19 @@ def doubts(choice: Choice) -> tuple[str, ...]:
         said.append(f"The choice is a tie: the data can't tell {label} from {_labels(choice.ties)}.")
     if choice.status == "undecided":
         said.append(
-            f"The choice of {label} is undecided: the data don't say whether {_labels(choice.undecided)}, which would "
-            "be better, meets the limits."
+            f"The choice of {label} is undecided: the data don't say whether the limits are met by "
+            f"{_labels(choice.undecided)}, which would be better."
         )
     return tuple(said)
+
+
+def _shown(choice: Choice) -> Iterator[str]:
+    """What messages may show of a choice."""
+    assert choice.choice is not None
+    for standing in (choice.choice, *choice.ties, *choice.undecided):
+        yield standing.candidate.label
+    for pair in choice.choice.measurements.items():
+        yield from pair
 
 
 def _labels(standings: tuple[Standing, ...]) -> str:

@@ -84,13 +84,11 @@ def of_file(format_name: str, path: Path, sha256: str) -> Fed:
 
     Raises:
         BundleError: it can't be run here.
+        MissingExtraError: its runtime is not installed.
         EdgekitError: its runtime refuses it.
     """
     if format_name == "coreml":
         return _of_package(path)
-    hindrance = judge.hindrance(format_name)
-    if hindrance is not None:
-        raise _not_run(path, hindrance)
     job = _job("describe", format_name, path, sha256)
     specs = run_job(job, timeout_s=_TIMEOUT_S).inputs
     stacks, source = _generated(specs)
@@ -158,6 +156,7 @@ def run_file(format_name: str, path: Path, sha256: str, inputs: Sequence[Array])
         EdgekitError: it can't be run.
     """
     if format_name not in ENGINE_OF_FORMAT:
+        _quiet_coremltools()
         return judge.outputs(format_name, path, inputs)
     with tempfile.TemporaryDirectory(prefix="edgekit-bundle-") as work:
         files = []
@@ -213,11 +212,15 @@ def _of_package(path: Path) -> Fed:
 
 def _program(path: Path) -> Any:
     """An .mlpackage for edgekit's evaluator."""
-    # On import it says which of macOS' libraries are not there.
-    logging.getLogger("coremltools").setLevel(logging.ERROR)
+    _quiet_coremltools()
     from edgekit.convert.mil.evaluate import load
 
     return load(path)
+
+
+def _quiet_coremltools() -> None:
+    """On import it says which of macOS' libraries are not there."""
+    logging.getLogger("coremltools").setLevel(logging.ERROR)
 
 
 def _not_run(path: Path, reason: str) -> BundleError:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from edgekit.bundle.kinds import Kind
 from edgekit.bundle.records import DeviceRow, Evidence
 from edgekit.errors import BundleError
 from edgekit.records import Measurement
 from edgekit.selection import Choice, Conditions
-from edgekit.store.query import Query, microseconds
+from edgekit.store.query import CandidateQuery, Query, microseconds
 from edgekit.store.store import Store
 
 
@@ -31,7 +32,7 @@ def measurements_of(sha256s: Iterable[str], choices: Iterable[Choice], store: St
         StoreError: the store can't be read.
     """
     wanted = set(sha256s)
-    standing = [one.measurement for one in store.standings() if one.measurement.artifact_sha256 in wanted]
+    standing = [one.measurement for one in store.standings(CandidateQuery(artifact_sha256s=tuple(sorted(wanted))))]
     ids = {one for choice in choices if choice.choice for one in choice.choice.measurements.values()}
     rested_on = store.measurements(Query(ids=tuple(sorted(ids)), limit=None)) if ids else []
     kept: dict[object, Measurement] = {}
@@ -57,36 +58,54 @@ def evidence_of(measurement: Measurement) -> Evidence:
     )  # fmt: skip
 
 
-def doubts(what: str, measured: Sequence[Measurement]) -> tuple[str, ...]:
-    """What is to be said of a file's measurements: that there are none, or which can't be trusted, and why."""
+def doubts(what: str, measured: Sequence[Measurement], kind: Kind) -> tuple[str, ...]:
+    """What is to be said of a file's measurements: that there are none on such a device, or which can't be trusted."""
     if not measured:
         return (f"There is no measurement of {what} in the store.",)
     said = []
     for one in measured:
+        if not kind.has(one):
+            said.append(f"{what} was measured on {one.device_name} ({one.device}), which is no {kind.name}.")
+            continue
         if one.verdict != "ok":
             reasons = "; ".join(reason.rstrip(".") for reason in one.verdict_reasons)
             why = f": {reasons}" if reasons else ""
             said.append(f"The measurement of {what} on {one.device_name} ({one.id[:8]}) is {one.verdict}{why}.")
         if one.emulated:
-            said.append(f"{one.device_name}, which {what} was measured on ({one.id[:8]}), is emulated: its times are "
-                        "no device's.")  # fmt: skip
+            tells = "its times are no device's" if one.p50_ms is not None else _counted(one)
+            said.append(f"{one.device_name}, which {what} was measured on ({one.id[:8]}), is emulated: {tells}.")
+    if not any(_real(one, kind) for one in measured):
+        said.append(f"There is no measurement of {what} on {kind.one}.")
     return tuple(dict.fromkeys(said))
 
 
-def device_rows(model: str, candidates: Sequence[Candidate]) -> tuple[tuple[DeviceRow, ...], tuple[str, ...]]:
-    """Which variant each measured device runs, sorted by its name, and what could not be decided.
+def _counted(m: Measurement) -> str:
+    if m.instructions is None:
+        return "it tells no time"
+    return "the instructions are counted, exactly, and what time they take on a board is not known"
+
+
+def _real(m: Measurement, kind: Kind) -> bool:
+    return kind.has(m) and not m.emulated
+
+
+def device_rows(
+    model: str, candidates: Sequence[Candidate], kind: Kind
+) -> tuple[tuple[DeviceRow, ...], tuple[str, ...]]:
+    """Which variant each measured device of this kind runs, sorted by its name, and what could not be decided.
 
     Where a choice was made for a device, its candidate runs there, with its threads. On other devices it is the variant
     with the lowest median among the newest measurements that are ok, if all variants measured there were measured under
     equal conditions; with one variant there is nothing to compare. Emulated devices get no row.
 
     Raises:
-        BundleError: two choices name different files, or numbers of threads, for one device.
+        BundleError: two choices name different files, or numbers of threads, for one device; one was measured with
+            another number of threads than it names.
     """
     rows: dict[tuple[str, str], DeviceRow] = {}
     said: list[str] = []
     for candidate in candidates:
-        for row, place in _chosen(candidate, said):
+        for row, place in _chosen(candidate, kind, said):
             other = rows.setdefault(place, row)
             if (other.variant, other.threads) != (row.variant, row.threads):
                 raise BundleError(
@@ -94,9 +113,10 @@ def device_rows(model: str, candidates: Sequence[Candidate]) -> tuple[tuple[Devi
                     f"and {row.variant} (threads: {row.threads}).", where=row.device_name,
                     next_step="Give one choice for each device.",
                 )  # fmt: skip
-    measured = [(one.variant, m) for one in candidates for m in one.measured if m.verdict == "ok" and not m.emulated]
-    for place in sorted({_place(m) for _, m in measured if m.p50_ms is not None} - set(rows)):
-        here = [(variant, m) for variant, m in measured if _place(m) == place and m.p50_ms is not None]
+    trusted = [(one.variant, m) for one in candidates for m in one.measured if m.verdict == "ok" and _real(m, kind)]
+    measured = [(variant, m) for variant, m in trusted if m.p50_ms is not None]
+    for place in sorted({_place(m) for _, m in measured} - set(rows)):
+        here = [(variant, m) for variant, m in measured if _place(m) == place]
         best = _fastest(here)
         if best is not None:
             rows[place] = _row(*best)
@@ -107,17 +127,28 @@ def device_rows(model: str, candidates: Sequence[Candidate]) -> tuple[tuple[Devi
     return tuple(rows[place] for place in sorted(rows)), tuple(said)
 
 
-def _chosen(candidate: Candidate, said: list[str]) -> Iterable[tuple[DeviceRow, tuple[str, str]]]:
+def _chosen(candidate: Candidate, kind: Kind, said: list[str]) -> Iterable[tuple[DeviceRow, tuple[str, str]]]:
     """The rows that choices give; a measurement that the store does not have is no evidence."""
     by_id = {one.id: one for one in candidate.measured}
-    named = [sorted(one.choice.measurements.items()) for one in candidate.choices if one.choice]
-    for spec, one in (pair for pairs in named for pair in pairs):
+    standings = [one.choice for one in candidate.choices if one.choice]
+    named = [(one.candidate.threads, *pair) for one in standings for pair in sorted(one.measurements.items())]
+    missing = []
+    for threads, spec, one in named:
         measured = by_id.get(one)
         if measured is None:
-            said.append(f"The measurement {one[:8]} on {spec}, which {candidate.variant} was chosen by, is not in the "
-                        "store.")  # fmt: skip
-        elif not measured.emulated:
+            missing.append(f"{one[:8]} on {spec}")
+        elif measured.threads != threads:
+            raise BundleError(
+                f"The choice of {candidate.variant} is for {threads} threads, and the measurement that it rests on "
+                f"({one[:8]} on {spec}) is of {measured.threads}.", where=one,
+                next_step="It was edited, or is damaged: choose again.",
+            )  # fmt: skip
+        elif _real(measured, kind):
             yield _row(candidate.variant, measured), _place(measured)
+    if missing:
+        more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
+        said.append(f"The store has no such measurement of the file as {candidate.variant} was chosen by: "
+                    f"{', '.join(missing[:3])}{more}.")  # fmt: skip
 
 
 def _fastest(here: Sequence[tuple[str, Measurement]]) -> tuple[str, Measurement] | None:

@@ -14,7 +14,7 @@ NONE_STATED = "none stated"
 # Further licences that users name: whether the model may be passed on in a product. An unknown one is to be looked up.
 _MORE: dict[str, bool] = {
     "0BSD": True, "BSD-2-Clause": True, "BSL-1.0": True, "CC-BY-4.0": True, "CC0-1.0": True, "ISC": True, "MIT-0": True,
-    "MPL-2.0": True, "Unlicense": True, "Zlib": True,
+    "MPL-2.0": True, "Unlicense": True, "Zlib": True, "fair-noncommercial-research-license": False,
 }  # fmt: skip
 # Creative Commons' non-commercial licences, of every version and country.
 _NON_COMMERCIAL = "CC-BY-NC-"
@@ -39,6 +39,8 @@ def licence_of(exported: Exported | None, given: str | None) -> Licence:
                 next_step="For example Apache-2.0, or LicenseRef-NAME for a licence of your own.",
             )  # fmt: skip
         return Licence(name=given, source="command line", redistributable=redistributable(given))
+    if exported is not None and (published := _of_published_weights(exported)) is not None:
+        return published
     entry = _entry(exported) if exported is not None else None
     if exported is None or entry is None:
         return Licence(name=NONE_STATED, source="the model's source states none")
@@ -72,11 +74,33 @@ def settled(licence: Licence, model: str, accept: bool) -> tuple[Licence, tuple[
         what = f"The licence of {model} ({licence.name}) forbids redistribution; --accept-licence was given."
         return accepted, (what,)
     if licence.name == NONE_STATED:
-        return licence, (f"Nothing states the licence of {model}: look up whether it may be passed on.",)
+        what = (
+            f"Nothing states the licence of {model}: look up whether it may be passed on, and name it with --licence."
+        )
+        return licence, (what,)
     if licence.redistributable is None:
         what = f"Look up whether {model} may be passed on: its licence is {licence.name} ({licence.source})."
         return licence, (what,)
     return licence, ()
+
+
+def _of_published_weights(exported: Exported) -> Licence | None:
+    """What timm states for the weights that were fetched for a ``timm:`` model: it differs by the tag in the name."""
+    if not (exported.spec.startswith("timm:") and exported.weights.startswith("pretrained, ")):
+        return None
+    from edgekit.model.torchvision_ops import make_importable
+
+    make_importable()
+    import timm
+
+    name = exported.spec.removeprefix("timm:").partition("?")[0]
+    config = timm.get_pretrained_cfg(name)
+    if config is None or not config.license:
+        return None
+    known = {one.lower(): one for one in (*LICENCES, *_MORE)}
+    stated = str(config.license)
+    spdx = known.get(stated, stated.upper() if stated.startswith(_NON_COMMERCIAL.lower()) else stated)
+    return Licence(name=spdx, source=f"timm, of the weights of {name}", redistributable=redistributable(spdx))
 
 
 def _entry(exported: Exported) -> Entry | None:

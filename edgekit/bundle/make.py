@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import get_args
 
-from edgekit.bundle import evidence, keys, parts, write
+from edgekit.bundle import evidence, parts
+from edgekit.bundle.kinds import kind_of
 from edgekit.bundle.names import identifier
 from edgekit.bundle.recipe import Content, Generator, Recipe
 from edgekit.bundle.records import Bundle, Manifest, Target
 from edgekit.bundle.request import BundleRequest, checked_name
+from edgekit.bundle.seal import keys, write
 from edgekit.bundle.source import Located, locate
 from edgekit.convert.cache import Cache
+from edgekit.convert.files.tflite import Tflite
 from edgekit.errors import BundleError, UsageError
 from edgekit.store.store import Store
 from edgekit.version import __version__
@@ -35,7 +38,7 @@ def make(request: BundleRequest, store: Store, ask: Callable[[str], str] | None 
     Args:
         request: what to bundle, and for whom.
         store: where the measurements are.
-        ask: asks for the passphrase of an encrypted key, as :func:`edgekit.bundle.keys.load` does.
+        ask: asks for the passphrase of an encrypted key, as :func:`edgekit.bundle.seal.keys.load` does.
 
     Raises:
         UsageError: an argument is wrong, or the output folder is in use.
@@ -97,11 +100,15 @@ def recipe_of(request: BundleRequest, generator: Generator, options: Mapping[str
     located = [locate(one, request.target, store, cache) for one in request.sources]
     for one in located:
         check_format(one, request.target, generator.formats)
+        check_graph(one, request.target)
     groups = parts.grouped(located)
     said = parts.said_of(request, list(groups))
     choices = [choice for one in located for choice in one.choices]
     measured = evidence.measurements_of((one.artifact.sha256 for one in located), choices, store)
-    made = tuple(parts.part_of(name, group, said[name], request, measured, cache) for name, group in groups.items())
+    kind = kind_of(request.target, options)
+    made = tuple(
+        parts.part_of(name, group, said[name], request, kind, measured, cache) for name, group in groups.items()
+    )
     name = checked_name(request.name, "--name") if request.name else made[0].model.name if len(made) == 1 else SEVERAL
     return Recipe(name=name, identifier=identifier(name, "bundle"), parts=made, options=options)
 
@@ -115,10 +122,39 @@ def check_format(one: Located, target: Target, formats: tuple[str, ...]) -> None
     if one.artifact.format in formats:
         return
     raise BundleError(
-        f"A bundle for {target} takes {' and '.join(formats)} files; {one.path.name} is {one.artifact.format}.",
+        f"A bundle for {target} takes {_either(formats)} files; {one.path.name} is {one.artifact.format}.",
         where=one.given.text, next_step=f"Convert the model with edgekit convert --to {','.join(formats)}.",
         formats=list(formats),
     )  # fmt: skip
+
+
+def _either(words: Sequence[str]) -> str:
+    return " or ".join(", ".join(words).rsplit(", ", 1))
+
+
+def check_graph(one: Located, target: Target) -> None:
+    """Refuse a .tflite made elsewhere that another program would answer for in another way than it did here.
+
+    Which tensor comes first is no question: CompiledModel takes them in the order of the graph, as Android's
+    InterpreterApi does, whatever the order in the signature.
+
+    Raises:
+        BundleError: for Android, its first signature is not that of its first graph; it gives one tensor twice, of
+            which LiteRT's CompiledModel fills one only.
+        RuntimeCrashError: it is damaged.
+    """
+    if one.artifact.format != "litert" or one.exported is not None:
+        return
+    file = Tflite(one.path)
+    if len(set(file.outputs)) < len(file.outputs):
+        raise BundleError(f"{one.path.name} gives one of its outputs twice, which LiteRT's CompiledModel can't.",
+                          where=one.given.text, next_step="Save the model with each output once.")  # fmt: skip
+    if target == "android" and file.signed_graph != 0:
+        raise BundleError(
+            f"The first signature of {one.path.name} is that of its graph {file.signed_graph}; Android's "
+            "InterpreterApi runs graph 0.", where=one.given.text,
+            next_step="Save the model with that signature and graph alone.",
+        )  # fmt: skip
 
 
 def manifest_of(target: Target, recipe: Recipe, content: Content) -> Manifest:

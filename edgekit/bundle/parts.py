@@ -11,6 +11,7 @@ import numpy as np
 
 from edgekit.bundle import choice_file, contract, evidence, given, licences
 from edgekit.bundle.contract import Fed
+from edgekit.bundle.kinds import Kind
 from edgekit.bundle.names import identifier
 from edgekit.bundle.preprocessing import steps_of
 from edgekit.bundle.recipe import Member, Part
@@ -121,7 +122,7 @@ def _by_model(values: Sequence[ForModel], models: Sequence[str], flag: str) -> d
 
 def part_of(
     name: str, variants: Sequence[Located], said: Given, request: BundleRequest,
-    measured: Mapping[str, Sequence[Measurement]], cache: Cache,
+    kind: Kind, measured: Mapping[str, Sequence[Measurement]], cache: Cache,
 ) -> Part:  # fmt: skip
     """One model with its variants.
 
@@ -148,8 +149,8 @@ def part_of(
         variant = _variant(one, own, ours, its, found, request)
         members.append(Member(variant, one.path, ours.golden_inputs, ours.golden_outputs))
         candidates.append(evidence.Candidate(own, found, one.choices))
-        warnings += _doubts(one, f"{name} ({own})", found)
-    rows, about_rows = evidence.device_rows(name, candidates)
+        warnings += [*_doubts(one, f"{name} ({own})"), *evidence.doubts(f"{name} ({own})", found, kind)]
+    rows, about_rows = evidence.device_rows(name, candidates, kind)
     model = Model(
         name=name, identifier=identifier(name, "model"), licence=licence, devices=rows,
         variants=tuple(one.variant for one in members), warnings=tuple(dict.fromkeys((*warnings, *about_rows))),
@@ -246,7 +247,7 @@ def _variant(
     )  # fmt: skip
 
 
-def _doubts(one: Located, what: str, found: Sequence[Measurement]) -> list[str]:
+def _doubts(one: Located, what: str) -> list[str]:
     said = [text for choice in one.choices for text in choice_file.doubts(choice)]
     parity = one.artifact.parity
     if parity.passed is None:
@@ -254,8 +255,7 @@ def _doubts(one: Located, what: str, found: Sequence[Measurement]) -> list[str]:
         said.append(f"{what} {_NOT_CHECKED}{reason}.")
     if one.exported is None and one.artifact.exported_sha256 is not None:
         said.append(f"The PyTorch model of {what} is no longer in the cache: the expected outputs are the file's own.")
-    said += [f"{what}: {without_folders(text).rstrip('.')}." for text in one.artifact.warnings]
-    return [*said, *evidence.doubts(what, found)]
+    return said + [f"{what}: {without_folders(text).rstrip('.')}." for text in one.artifact.warnings]
 
 
 def without_folders(text: str) -> str:

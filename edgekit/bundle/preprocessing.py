@@ -14,7 +14,7 @@ from typing import Any, Literal, cast, get_args
 import numpy as np
 import numpy.typing as npt
 
-from edgekit.bundle.records import Quantisation, Tensor
+from edgekit.bundle.records import Contract, Quantisation, Tensor
 from edgekit.errors import BundleError, UsageError
 from edgekit.export.inputs import base_side, channels_last, image_layout, per_channel, placement
 from edgekit.harness.int8_tensors import quantise
@@ -81,6 +81,15 @@ def steps_of(preprocess: Preprocess, tensor: Tensor) -> Steps:
         interpolation=cast(Interpolation, preprocess.interpolation),
         mean=mean, std=std, quantisation=tensor.quantisation,
     )  # fmt: skip
+
+
+def steps_for(contract: Contract) -> Steps | None:
+    """The steps that fill the first input; None where nothing says how a picture becomes it.
+
+    Raises:
+        BundleError: as :func:`steps_of`.
+    """
+    return None if contract.preprocess is None else steps_of(contract.preprocess, contract.inputs[0])
 
 
 def apply(steps: Steps, rgb: Bytes) -> npt.NDArray[Any]:

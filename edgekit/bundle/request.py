@@ -40,7 +40,7 @@ class BundleRequest:
     """One bundle to make.
 
     ``labels`` and ``preprocess`` name files, ``licences`` licences. ``options`` are those of the target that were
-    given, by their names in the manifest. ``key`` is a name or path as ``edgekit.bundle.keys.load`` takes it.
+    given, by their names in the manifest. ``key`` is a name or path as ``edgekit.bundle.seal.keys.load`` takes it.
     """
 
     sources: tuple[SourceText, ...]

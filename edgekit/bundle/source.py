@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 
 from edgekit.bundle import choice_file
+from edgekit.bundle.judged import judged
 from edgekit.bundle.records import Target
 from edgekit.bundle.request import SourceText, is_there
 from edgekit.convert import entries
@@ -34,7 +35,7 @@ _GOLDEN = GoldenRequest(count=4)
 _SHA256 = re.compile(rf"[0-9a-f]{{{MIN_PREFIX},64}}")
 _FORMS = (
     f"Give a converted file ({', '.join(ARTIFACT_FORMATS)}), the first {MIN_PREFIX} or more digits of its sha256, or "
-    "the JSON of edgekit choose."
+    "the JSON of edgekit choose. A model that is not converted yet goes through edgekit convert first."
 )
 
 
@@ -83,6 +84,7 @@ def locate(given: SourceText, target: Target, store: Store, cache: Cache) -> Loc
         found = _of_artifact(given, _by_prefix(given.text, store, cache), (), cache)
     else:
         raise UsageError(f"There is no file {given.text}, and it is no sha256.", where=given.text, next_step=_FORMS)
+    found = _judged(found, cache)
     if found.artifact.parity.passed is False:
         raise BundleError(
             f"{found.path.name} does not compute what its model computes: {found.artifact.parity.reason}.",
@@ -112,6 +114,7 @@ def _of_choice(given: SourceText, choice: Choice, store: Store, cache: Cache) ->
             where=given.text, next_step="Use the store and the cache that it was chosen from (EDGEKIT_STORE, "
             "EDGEKIT_CACHE), or give the converted file itself.", sha256=sha256,
         )  # fmt: skip
+    choice_file.check_file(choice, artifact, given.text)
     return _of_artifact(given, artifact, (), cache)
 
 
@@ -168,14 +171,13 @@ def _needs_int8(ekm: Path, source: str) -> BundleError:
 
 
 def _by_prefix(text: str, store: Store, cache: Cache) -> Artifact:
-    """The one known artifact whose sha256 begins so; of the store those that were measured, if it is not whole.
+    """The one known artifact whose sha256 begins so.
 
     Raises:
         UsageError: there is none, or more than one.
     """
     whole = len(text) == 64
-    measured = [] if whole else [one.artifact.sha256 for one in store.standings()]
-    found = {one for one in measured if one.startswith(text)}
+    found = set() if whole else set(store.artifacts_beginning(text))
     found |= {one.sha256 for one in entries.artifacts_with(cache, sha256=text)}
     (only,) = (text,) if whole else found if len(found) == 1 else ("",)
     artifact = _known(only, store, cache) if only else None
@@ -208,10 +210,19 @@ def _with_export(artifact: Artifact, cache: Cache) -> tuple[Artifact, Exported |
     if parity.passed is None:
         judged = ((one, entries.find_parity(cache, artifact, one)) for one in exports)
         exported, parity = next(((one, found) for one, found in judged if found), (exported, parity))
-    if exported is not None and parity.tolerance is None:
+    return msgspec.structs.replace(artifact, parity=parity), exported
+
+
+def _judged(found: Located, cache: Cache) -> Located:
+    """The same with the parity, if it was not judged but can be."""
+    artifact, exported = found.artifact, found.exported
+    if exported is None or artifact.parity.passed is not None:
+        return found
+    parity = judged(artifact, exported, found.run, found.path, cache)
+    if parity.tolerance is None:
         # Not compared here; where the bundle's own test runs, it needs the bounds.
         parity = msgspec.structs.replace(parity, tolerance=TOLERANCES.get(artifact.precision))
-    return msgspec.structs.replace(artifact, parity=parity), exported
+    return replace(found, artifact=msgspec.structs.replace(artifact, parity=parity))
 
 
 def _intact(places: Iterable[Path], sha256: str) -> Path | None:

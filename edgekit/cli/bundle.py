@@ -13,7 +13,7 @@ from edgekit.cli import options, output
 if TYPE_CHECKING:
     from edgekit.bundle.records import Bundle, Evidence, Manifest, Model
     from edgekit.bundle.request import BundleRequest
-    from edgekit.bundle.verify import Verified
+    from edgekit.bundle.seal.verify import Verified
 
 _EPILOG = """\b
 Examples:
@@ -70,8 +70,8 @@ def verify(
     folder: Path, require_signature: bool, keys: tuple[str, ...], as_json: bool, quiet: bool, traceback: bool
 ) -> int:
     """Check every file of the bundle in DIR against its manifest, and who signed that."""
-    from edgekit.bundle import keys as known
-    from edgekit.bundle import verify as verifying
+    from edgekit.bundle.seal import keys as known
+    from edgekit.bundle.seal import verify as verifying
 
     found = verifying.check(folder, trusted=known.trusted(keys), require_signature=require_signature)
     if as_json:
@@ -210,5 +210,9 @@ def _show_verified(found: Verified, quiet: bool) -> None:
 
 
 def _wrapped(text: str, indent: str) -> str:
-    # A path is given whole: one that is cut can't be copied.
-    return textwrap.fill(text, _WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+    from edgekit.bundle.text import printable
+
+    # A manifest that is shown may be anybody's. A path is given whole: one that is cut can't be copied.
+    return textwrap.fill(
+        printable(text), _WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+    )

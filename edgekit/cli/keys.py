@@ -13,7 +13,7 @@ import click
 from edgekit.cli import options, output
 
 if TYPE_CHECKING:
-    from edgekit.bundle.keys import Entry
+    from edgekit.bundle.seal.keys import Entry
 
 _EPILOG = """\b
 Examples:
@@ -41,7 +41,7 @@ def command() -> None:
 @options.output_options
 def new(name: str | None, encrypt: bool, as_json: bool, quiet: bool, traceback: bool) -> int:
     """Make a key of your own; its name is "default" unless given."""
-    from edgekit.bundle import keys
+    from edgekit.bundle.seal import keys
 
     made = keys.make(name or keys.DEFAULT_NAME, _new_passphrase() if encrypt else None)
     return _show(made, as_json, [f"{'private':<10}{made.path.with_suffix('.pem')}"])
@@ -52,7 +52,7 @@ def new(name: str | None, encrypt: bool, as_json: bool, quiet: bool, traceback: 
 def list_keys(as_json: bool, quiet: bool, traceback: bool) -> int:
     """List your own keys and those that you trust."""
     from edgekit import paths
-    from edgekit.bundle import keys
+    from edgekit.bundle.seal import keys
 
     found = keys.entries()
     if as_json:
@@ -71,7 +71,7 @@ def list_keys(as_json: bool, quiet: bool, traceback: bool) -> int:
 @options.output_options
 def show(name: str, as_json: bool, quiet: bool, traceback: bool) -> int:
     """Show one key: its id, its public half and where that is."""
-    from edgekit.bundle import keys
+    from edgekit.bundle.seal import keys
 
     return _show(keys.named(name), as_json)
 
@@ -86,7 +86,7 @@ def trust(file: Path, name: str | None, as_json: bool, quiet: bool, traceback: b
     FILE is the .pub that its owner gave you; compare the key id with what they say it is. NAME is the file's own
     without .pub unless given.
     """
-    from edgekit.bundle import keys
+    from edgekit.bundle.seal import keys
 
     return _show(keys.trust(file, name), as_json)
 
@@ -96,7 +96,7 @@ def trust(file: Path, name: str | None, as_json: bool, quiet: bool, traceback: b
 @options.output_options
 def forget(name: str, as_json: bool, quiet: bool, traceback: bool) -> int:
     """No longer trust a key of somebody else."""
-    from edgekit.bundle import keys
+    from edgekit.bundle.seal import keys
 
     gone = keys.forget(name)
     if as_json:
@@ -116,7 +116,7 @@ def ask(path: str) -> str:
 
 def _new_passphrase() -> str:
     """A passphrase for a new key. Raises UsageError where there is none and nobody can be asked."""
-    from edgekit.bundle.key import PASSPHRASE_VARIABLE
+    from edgekit.bundle.seal.key import PASSPHRASE_VARIABLE
     from edgekit.errors import UsageError
 
     if given := os.environ.get(PASSPHRASE_VARIABLE):

@@ -35,6 +35,16 @@ def read(connection: Connection, sha256s: Sequence[str]) -> dict[str, Artifact]:
     return {row.sha256: codec.to_artifact(row.record) for rows in found for row in rows}
 
 
+def beginning(connection: Connection, prefix: str, limit: int) -> list[str]:
+    """The sha256 of those that begin so, in order."""
+    begins = _TABLE.c.sha256.startswith(prefix, autoescape=True)
+    if connection.dialect.name == "sqlite":
+        # Only so does it look them up in the index; no digit comes after f.
+        begins = (_TABLE.c.sha256 >= prefix) & (_TABLE.c.sha256 < prefix + "g")
+    found = sa.select(_TABLE.c.sha256).where(begins).order_by(_TABLE.c.sha256).limit(limit)
+    return list(connection.execute(found).scalars())
+
+
 def require(connection: Connection, sha256: str, what: str) -> None:
     """What can't be traced to its file is not kept.
 

@@ -37,13 +37,14 @@ class CandidateQuery(Record, frozen=True, kw_only=True):
     """Which candidates to compare; a field that is null does not filter. The fields are as in :class:`Query`.
 
     ``since`` is about a candidate's newest measurement. ``sweep_id`` is the whole id of a sweep: only what was measured
-    in it counts.
+    in it counts. ``artifact_sha256s`` are files, whole.
     """
 
     device: str | None = None
     model: str | None = None
     since: str | None = None
     sweep_id: str | None = None
+    artifact_sha256s: tuple[str, ...] | None = None
 
 
 def microseconds(moment: str) -> int:

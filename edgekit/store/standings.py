@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import sqlalchemy as sa
@@ -11,6 +11,7 @@ from sqlalchemy.engine import Connection
 from edgekit.records import Verdict
 from edgekit.selection import Measured
 from edgekit.store import artifacts, codec, measurements, series, tables
+from edgekit.store.engine import chunks
 from edgekit.store.query import CandidateQuery, since_microseconds
 
 _SERIES = tables.series
@@ -36,24 +37,32 @@ def find(connection: Connection, query: CandidateQuery) -> list[Measured]:
     """
     since = None if query.since is None else since_microseconds(query.since)
     setups: dict[str, dict[bool, _Newest]] = {}
-    for setup, verdict, created_us, one, total in connection.execute(_select(query)).all():
-        _add(setups.setdefault(setup, {}), verdict in USABLE, _Newest(created_us, one, total))
+    files = query.artifact_sha256s
+    for some in [None] if files is None else chunks(files):
+        for setup, verdict, created_us, one, total in connection.execute(_select(query, some)).all():
+            _add(setups.setdefault(setup, {}), verdict in USABLE, _Newest(created_us, one, total))
     standing = [
         one for found in setups.values() for one in _standing(found) if since is None or one.created_us >= since
     ]
     standing.sort(reverse=True)
     records = measurements.read(connection, [one.id for one in standing])
     made = [(codec.to_measurement(records[one.id]), one.total - 1) for one in standing]
-    files = artifacts.read(connection, [measurement.artifact_sha256 for measurement, _ in made])
+    known = artifacts.read(connection, [measurement.artifact_sha256 for measurement, _ in made])
     return [
-        Measured(measurement=measurement, artifact=files[measurement.artifact_sha256], superseded=superseded)
+        Measured(measurement=measurement, artifact=known[measurement.artifact_sha256], superseded=superseded)
         for measurement, superseded in made
     ]
 
 
-def _select(query: CandidateQuery) -> sa.Select[str, str, int, str, int]:
-    """Setup, verdict, time and id of the newest, and how many there are: of every series, or of a sweep's rows."""
+def _select(query: CandidateQuery, files: Sequence[str] | None) -> sa.Select[str, str, int, str, int]:
+    """Setup, verdict, time and id of the newest, and how many there are: of every series, or of a sweep's rows.
+
+    With ``files`` it is only their series; a series is of one file.
+    """
     wanted = list(series.conditions(query.device, query.model))
+    if files is not None:
+        theirs = sa.select(_MEASUREMENTS.c.series_id).where(_MEASUREMENTS.c.artifact_sha256.in_(files))
+        wanted.append(_SERIES.c.id.in_(theirs))
     which = (_SERIES.c.setup_sha256, _SERIES.c.verdict)
     if query.sweep_id is None:
         newest = (_SERIES.c.newest_us, _SERIES.c.newest_id, _SERIES.c.total)

@@ -94,6 +94,11 @@ class Store:
         with self._reading() as connection:
             return artifacts.read(connection, [sha256]).get(sha256)
 
+    def artifacts_beginning(self, prefix: str, limit: int = 4) -> list[str]:
+        """The sha256 of the artifacts that begin so, in order; ``prefix`` is of the digits 0 to 9 and a to f."""
+        with self._reading() as connection:
+            return artifacts.beginning(connection, prefix, limit)
+
     def save_measurement(self, measurement: Measurement) -> None:
         """Saves the summary and those repeats that are not in the store yet.
 

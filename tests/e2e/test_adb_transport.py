@@ -321,14 +321,20 @@ def test_calls_leave_nothing_open(open_link: Open, phone: Adbd, way: str) -> Non
     def files() -> tuple[int, int]:
         return len(os.listdir("/proc/self/fd")), len(os.listdir(f"/proc/{phone.pid}/fd"))
 
+    def settled() -> bool:
+        """What earlier services had open is closed: nothing has changed for a while."""
+        seen = files()
+        time.sleep(0.2)
+        return files() == seen
+
     run(link, "true")
-    time.sleep(0.2)
+    wait_until(settled)
     before = files()
     for number in range(200):
         run(link, "true")
         if number % 10 == 0:
             sync_of(link).stat(REMOTE)
-    wait_until(lambda: files() == before, 3.0)
+    wait_until(lambda: files() == before)
 
 
 def test_many_threads_share_one_direct_link(open_link: Open, phone: Adbd) -> None:
@@ -552,8 +558,8 @@ def test_cable_pulled_at_a_third_of_a_command(open_link: Open, phone: Adbd, way:
     link, begun = open_link(way, relay), time.monotonic()
     threading.Timer(0.3, relay.cut).start()
     with pytest.raises(LinkLostError):
-        run(link, "sh", "-c", "echo 1; sleep 0.6; echo 2; sleep 0.3; echo 3")
-    assert time.monotonic() - begun < 0.6 + SLACK_S
+        run(link, "sh", "-c", "echo 1; sleep 2; echo 2; sleep 4; echo 3")
+    assert time.monotonic() - begun < 0.3 + SLACK_S
     relay.close()
 
 
@@ -693,7 +699,7 @@ def test_frozen_and_thawed_during_a_command(open_link: Open, fragile: Adbd, said
     link = open_link(way, fragile)
     threading.Timer(0.2, fragile.freeze).start()
     threading.Timer(1.4, fragile.thaw).start()
-    answer = run(link, "sh", "-c", "sleep 0.6; echo b", say=said.append)
+    answer = run(link, "sh", "-c", "sleep 1.2; echo b", say=said.append)
     assert answer.stdout == b"b\n"
     check_recovery(said)
 

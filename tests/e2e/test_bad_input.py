@@ -173,6 +173,9 @@ def commands(folder: Path) -> dict[str, Bad]:
         "no runtime at all": Bad(["deploy", model], 13, "device", "No runtime is installed for host", "host",
                                  'pip install "edgekit[executorch,litert,onnx]"',
                                  hidden=("executorch", "ai_edge_litert", "onnxruntime")),
+        "no runtime to bundle with": Bad(["bundle", f"{f}/noise.tflite", "--for", "android", *out], 10, "missing-extra",
+                                         "The runtime litert can't be imported", "ai_edge_litert",
+                                         'pip install "edgekit[litert]"', hidden=("ai_edge_litert",)),
     }  # fmt: skip
 
 

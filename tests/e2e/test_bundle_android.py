@@ -16,10 +16,11 @@ import msgspec
 import numpy as np
 import pytest
 
-from edgekit.bundle import key, manifest, preprocessing, signature
+from edgekit.bundle import preprocessing
 from edgekit.bundle.android import GENERATOR
 from edgekit.bundle.recipe import Content, Member, Recipe
 from edgekit.bundle.records import DeviceRow, FileEntry, Licence, Manifest, Quantisation, Tensor
+from edgekit.bundle.seal import key, manifest, signature
 from tests import adbd
 from tests.unit.bundle import made
 

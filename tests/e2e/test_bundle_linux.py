@@ -18,11 +18,11 @@ from command import ZOO
 from native import build
 from PIL import Image
 
-from edgekit.bundle import write
-from edgekit.bundle.key import generate
 from edgekit.bundle.linux import GENERATOR
 from edgekit.bundle.recipe import Content, Member, Part, Recipe
 from edgekit.bundle.records import Contract, DeviceRow, Licence, Manifest, Model, Tensor, Variant
+from edgekit.bundle.seal import write
+from edgekit.bundle.seal.key import generate
 from edgekit.convert.convert import convert
 from edgekit.convert.parity import compare
 from edgekit.convert.request import ConvertRequest
@@ -209,7 +209,7 @@ def test_python_c_and_edgekit_agree_bit_by_bit_on_a_picture(
         shown.add(done.stdout)
     (text,) = shown
     best = np.argsort(-wanted[0], kind="stable")[:5]
-    assert text.splitlines() == [f'Tiny "net", variant {variant.id}, 1 threads'] + [
+    assert text.splitlines() == [f'Tiny "net", variant {variant.id}, threads: 1'] + [
         f"{wanted[0, index]:12.6g}  {LABELS[index]}" for index in best
     ]
 
@@ -220,7 +220,7 @@ def test_this_device_runs_what_was_measured_best_on_it(bundle: Made, picture: Pa
     for command in ((sys.executable, "python/example.py", picture),
                     ("c/build/example_tiny", picture.with_suffix(".rgb"), WIDTH, HEIGHT)):  # fmt: skip
         done = bundle.run(*command)
-        assert done.stdout.splitlines()[0] == 'Tiny "net", variant litert_fp32, 2 threads', done.stderr
+        assert done.stdout.splitlines()[0] == 'Tiny "net", variant litert_fp32, threads: 2', done.stderr
 
 
 @pytest.mark.parametrize("format_name", ["litert", "executorch"])
@@ -252,6 +252,11 @@ def test_the_signature_covers_what_python_reads(copy: Made, picture: Path, tmp_p
     assert done.returncode == 1 and "not signed by the key" in done.stderr
     done = copy.python(*command, picture)
     assert done.returncode == 1 and "is no public key in PEM" in done.stderr
+    wrapper = copy.folder / "runner/with-libraries"
+    flip(wrapper)
+    done = copy.python("check.py", "--public-key", tmp_path / "right.pub")
+    assert done.returncode == 1 and "runner/with-libraries is not the one that was signed" in done.stderr
+    flip(wrapper)
     config = copy.folder / "config.json"
     config.write_text(config.read_text().replace('"threads": 2', '"threads": 1'))
     done = copy.python(*command, tmp_path / "right.pub")

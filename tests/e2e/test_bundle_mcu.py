@@ -106,8 +106,8 @@ def core_flags(tool: ModuleType, core: str) -> str:
     return " ".join(tool.find(profile_of(core)).core)
 
 
-@pytest.mark.parametrize("core", CORES)
-@pytest.mark.parametrize("build", [by_make, by_cmake])
+# CMake only passes on the flags of a core: one is enough.
+@pytest.mark.parametrize(("build", "core"), [*((by_make, core) for core in CORES), (by_cmake, "cortex-m4")])
 def test_golden_inputs_are_bit_equal_on_every_core(
     build: Callable[[Path, str], list[Path]], core: str, source: Path, tool: ModuleType, tmp_path: Path
 ) -> None:

@@ -272,13 +272,14 @@ def test_c_refuses_bad_arguments_by_status(tmp_path: Path) -> None:
 
 def test_kotlin(float_cases: list[Case], tmp_path: Path) -> None:
     require("kotlinc", "java")
-    core, jar = tmp_path / "Preprocessing.kt", tmp_path / "run.jar"
+    core, classes = tmp_path / "Preprocessing.kt", tmp_path / "classes"
+    runtime = Path(str(shutil.which("kotlinc"))).resolve().parents[1] / "lib/kotlin-stdlib.jar"
     core.write_bytes(asset("preprocess/Preprocessing.kt", PACKAGE="edgekit.preprocessing"))
-    command = ["kotlinc", "-Werror", core, HERE / "Run.kt", "-include-runtime", "-d", jar]
+    command = ["kotlinc", "-Werror", "-no-reflect", core, HERE / "Run.kt", "-d", classes]
     made = subprocess.run(command, capture_output=True, text=True, timeout=200)
     assert made.returncode == 0, made.stderr
     write(float_cases, tmp_path / "cases")
-    command = ["java", "-cp", jar, "RunKt", tmp_path / "cases", tmp_path / "results"]
+    command = ["java", "-cp", f"{classes}:{runtime}", "RunKt", tmp_path / "cases", tmp_path / "results"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=100)
     assert done.returncode == 0, done.stderr
     compare(float_cases, (tmp_path / "results").read_bytes())

@@ -9,12 +9,13 @@ import stat
 import subprocess
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from edgekit.bundle import keys
-from edgekit.bundle.manifest import SIGNATURE
+from edgekit.bundle.seal import keys
+from edgekit.bundle.seal.manifest import SIGNATURE
 from tests.command import EDGEKIT, Done, edgekit, environment
-from tests.unit.bundle import sealed
+from tests.unit.bundle.seal import sealed
 
 
 @pytest.fixture
@@ -42,6 +43,15 @@ def test_a_key_is_made_shown_and_listed(folder: Path) -> None:
     assert f"{made['key_id']}  own      default" in listed.out and "x" * 64 in listed.out and fits(listed)
     assert [entry["name"] for entry in edgekit("keys", "list", "--json").json()["keys"]] == ["default", "x" * 64]
     edgekit("keys", "new", "--json").failed(2, "usage")
+
+
+def test_what_a_strangers_manifest_says_can_do_nothing_to_a_terminal(folder: Path, tmp_path: Path) -> None:
+    made = sealed.bundle(tmp_path / "bundle", tmp_path / "sources")
+    name = "\x1b[2J\x9b1mapp\r\u202e"
+    sealed.reseal(tmp_path / "bundle", msgspec.structs.replace(made.manifest, name=name))
+    done = edgekit("bundle", "verify", str(tmp_path / "bundle"))
+    assert done.code == 0 and r"\x1b[2J\x9b1mapp\r\u202e" in done.out
+    assert all(line.isprintable() for line in (done.out + done.err).split("\n"))
 
 
 def test_without_keys_the_list_says_how_to_make_one(folder: Path) -> None:

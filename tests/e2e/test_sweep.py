@@ -88,6 +88,15 @@ def wait_until_gone(env: dict[str, str], part: str = "") -> None:
         time.sleep(0.02)
 
 
+def runners_on(phone: Adbd) -> list[psutil.Process]:
+    found = []
+    for process in psutil.Process(phone.pid).children(recursive=True):
+        with contextlib.suppress(psutil.Error):  # it ended meanwhile
+            if process.status() != psutil.STATUS_ZOMBIE and "envelope.json" in " ".join(process.cmdline()):
+                found.append(process)
+    return found
+
+
 def lines_until(process: subprocess.Popen[str], text: str) -> list[str]:
     assert process.stderr is not None
     seen = []
@@ -321,8 +330,10 @@ def test_a_queue_that_dies_is_a_device_that_is_lost(own: dict[str, str], tmp_pat
     text = f'models = ["{ZOO}:tiny"]\nformats = ["litert"]\ndevices = ["host", "{phone.spec}"]\n'
     path = grid(tmp_path, text, f"{PLAN}repeats = 4\n")
     process = started("sweep", path, "--json", env=own)
-    lines_until(process, f"repeat 2 of 4 ({phone.spec})")
+    # It is looked for while the first repeat runs, so that the last can't be over when it is killed.
+    lines_until(process, f"repeat 1 of 4 ({phone.spec})")
     (worker,) = processes_of(own, "edgekit.sweep.worker")
+    lines_until(process, f"repeat 2 of 4 ({phone.spec})")
     worker.kill()
     out, err = process.communicate(timeout=200)
     error = Done(process.returncode, out, err).failed(13, "device")
@@ -346,9 +357,10 @@ def test_a_stopped_sweep_leaves_nothing_running_on_a_remote_device(
     process.communicate(timeout=60)
     assert process.returncode == (130 if number == signal.SIGINT else -signal.SIGKILL)
     wait_until_gone(own)
-    inside = psutil.Process(phone.pid).children(recursive=True)
-    runners = [p for p in inside if p.status() != psutil.STATUS_ZOMBIE and "envelope.json" in " ".join(p.cmdline())]
-    assert runners == []
+    give_up = time.monotonic() + 15
+    while left := runners_on(phone):
+        assert time.monotonic() < give_up, left
+        time.sleep(0.02)
     assert lease.holder(phone.spec) is None
 
 

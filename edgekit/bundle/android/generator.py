@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 
-from edgekit.bundle import signature
 from edgekit.bundle.android import contract, golden, gradle, model_class, readme, runtimes
 from edgekit.bundle.android.runtimes import RUNTIMES, AndroidRuntime
 from edgekit.bundle.recipe import Content, Recipe
+from edgekit.bundle.seal import signature
 from edgekit.bundle.template import asset
 from edgekit.errors import BundleError, UsageError
 

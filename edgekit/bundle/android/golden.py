@@ -6,17 +6,14 @@ import hashlib
 from typing import Any
 
 import msgspec
-import numpy as np
 import numpy.typing as npt
 
-from edgekit.bundle import preprocessing
+from edgekit.bundle import golden, preprocessing
 from edgekit.bundle.android import kotlin
 from edgekit.bundle.android.contract import Face
 from edgekit.bundle.android.runtimes import RUNTIMES
 from edgekit.bundle.recipe import Member, Part, Recipe
 from edgekit.bundle.template import asset
-from edgekit.convert.parity import TOLERANCES
-from edgekit.records import Tolerance
 
 ASSETS = "src/androidTest/assets/edgekit_golden"
 
@@ -30,7 +27,7 @@ class GoldenFiles:
 
     def add(self, path: str, array: npt.NDArray[Any]) -> str:
         """The path of the file with this content."""
-        data = np.ascontiguousarray(array).astype(array.dtype.newbyteorder("<"), copy=False).tobytes()
+        data = golden.plain(array).tobytes()
         known = self._known.setdefault(hashlib.sha256(data).hexdigest(), path)
         self.files.setdefault(known, data)
         return known
@@ -43,11 +40,6 @@ def tests(recipe: Recipe, package: str, faces: tuple[Face, ...]) -> dict[str, by
     for part, face in zip(recipe.parts, faces, strict=True):
         files[f"{folder}/{face.class_name}GoldenTest.kt"] = _test_class(package, part, face, arrays)
     return {**files, **{f"{ASSETS}/{path}": data for path, data in arrays.files.items()}}
-
-
-def tolerance(member: Member) -> Tolerance:
-    """What the variant's outputs are held to: its own, or where it was not checked, that of its precision."""
-    return member.variant.parity.tolerance or TOLERANCES.get(member.variant.precision, TOLERANCES["fp32"])
 
 
 def _test_class(package: str, part: Part, face: Face, arrays: GoldenFiles) -> bytes:
@@ -68,7 +60,7 @@ def _test_class(package: str, part: Part, face: Face, arrays: GoldenFiles) -> by
 
 
 def _variant_test(part: Part, member: Member, arrays: GoldenFiles) -> str:
-    one, held = member.variant, tolerance(member)
+    one, held = member.variant, golden.tolerance(member.variant)
     base = f"{part.model.identifier}/{one.id}"
     inputs = [arrays.add(f"{base}_in{i}.bin", array) for i, array in enumerate(member.golden_inputs)]
     outputs = [arrays.add(f"{base}_out{i}.bin", array) for i, array in enumerate(member.golden_outputs)]

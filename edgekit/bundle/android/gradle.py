@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from edgekit.bundle.android.runtimes import AndroidRuntime
 from edgekit.bundle.recipe import Recipe
-from edgekit.bundle.template import ASSETS, asset
+from edgekit.bundle.template import asset
 
 AGP = "8.13.1"
 KOTLIN = "2.2.21"
@@ -17,7 +17,7 @@ def pack_name(recipe: Recipe) -> str:
 
 def files(recipe: Recipe, package: str, pack: str | None, runtimes: tuple[AndroidRuntime, ...]) -> dict[str, bytes]:
     """Build files, rules and Android manifest, by path in the module."""
-    rules = [(ASSETS / f"android/rules_{one.format}.pro").read_text(encoding="utf-8") for one in runtimes]
+    rules = [asset(f"android/rules_{one.format}.pro").decode() for one in runtimes]
     made = {
         "build.gradle.kts": _build(package, pack, runtimes),
         "settings.gradle.kts": _settings(recipe),

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from edgekit.bundle.names import camel
+from edgekit.bundle.text import one_line
 
 _MAX_COMMENT = 80
 _ESCAPED = {"\\": "\\\\", '"': '\\"', "$": "\\$", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
@@ -28,9 +29,8 @@ def _shown(char: str) -> str:
 def comment(text: str) -> str:
     """Text for one line of a comment, which it can neither end nor nest; square brackets would be links in KDoc. Long
     text is cut."""
-    plain = "".join(char if char.isprintable() else " " for char in text).strip()
-    plain = plain if len(plain) <= _MAX_COMMENT else f"{plain[: _MAX_COMMENT - 1]}…"
-    return re.sub(r"\*(?=/)|/(?=\*)", r"\g<0> ", plain).replace("[", "(").replace("]", ")").replace("@", "(at)")
+    closed = re.sub(r"\*(?=/)|/(?=\*)", r"\g<0> ", one_line(text, _MAX_COMMENT))
+    return closed.replace("[", "(").replace("]", ")").replace("@", "(at)")
 
 
 def float32(value: float) -> str:
@@ -46,11 +46,6 @@ def double(value: float | None) -> str:
 def floats(values: Sequence[float]) -> str:
     """``floatArrayOf(…)`` of float32 values."""
     return f"floatArrayOf({', '.join(float32(value) for value in values)})"
-
-
-def indented(text: str, spaces: int) -> str:
-    """Every line that is not empty moved to the right."""
-    return "\n".join(" " * spaces + line if line else "" for line in text.split("\n"))
 
 
 def camels(identifiers: Iterable[str]) -> tuple[str, ...]:

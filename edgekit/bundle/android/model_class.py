@@ -9,6 +9,7 @@ from edgekit.bundle.preprocessing import Steps
 from edgekit.bundle.recipe import Member, Part
 from edgekit.bundle.records import DeviceRow, Tensor
 from edgekit.bundle.template import asset
+from edgekit.bundle.text import indented, shape
 
 # The Java virtual machine bounds the code of one initialiser to 64 KiB.
 _LABELS_EACH = 500
@@ -37,7 +38,7 @@ def model_class(package: str, part: Part, face: Face, delivery: str) -> bytes:
         INPUT_SHAPES=_shapes(face.inputs),
         OUTPUT_SHAPES=_shapes(face.outputs),
         NAME=kotlin.string(part.model.name),
-        VARIANTS=",\n".join(kotlin.indented(_variant(part, member), 12) for member in part.members),
+        VARIANTS=",\n".join(indented(_variant(part, member), 12) for member in part.members),
         DEVICES="".join(f"\n            {_row(row)}," for row in part.model.devices).rstrip(",")
                 + ("\n        " if part.model.devices else ""),
         CONSTANTS=_constants(face),
@@ -88,13 +89,12 @@ def _imports(package: str, part: Part, face: Face, delivery: str) -> list[str]:
 def _doc(part: Part) -> str:
     model = part.model
     count = f"{len(model.variants)} variant{'s' if len(model.variants) > 1 else ''}"
-    licence = f"{kotlin.comment(model.licence.name)}, by {kotlin.comment(model.licence.source)}"
+    licence = f"{kotlin.comment(model.licence.name)} ({kotlin.comment(model.licence.source)})"
     return f" * {kotlin.comment(model.name)}, {count}.\n * Licence: {licence}."
 
 
 def _described(port: Port) -> str:
-    sides = " x ".join(str(side) for side in port.shape) or "1 value"
-    return f"{sides}, in rows; `{kotlin.comment(port.own).replace('`', chr(39))}` in the model"
+    return f"{shape(port.shape)}, in rows; `{kotlin.comment(port.own).replace('`', chr(39))}` in the model"
 
 
 def _arguments(ports: tuple[Port, ...]) -> str:
@@ -152,7 +152,7 @@ def _constants(face: Face) -> str:
 """
     if face.steps is not None:
         text += f"""
-        private val STEPS = {kotlin.indented(_steps(face.steps), 8).lstrip()}
+        private val STEPS = {indented(_steps(face.steps), 8).lstrip()}
 
         /** The real values of [{face.inputs[0].name}] for an upright picture of any size. */
         @JvmStatic

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-import re
-
 from edgekit.bundle.android.contract import Face
 from edgekit.bundle.android.gradle import AGP, KOTLIN
 from edgekit.bundle.android.runtimes import AndroidRuntime
 from edgekit.bundle.recipe import Part, Recipe
 from edgekit.bundle.template import asset
+from edgekit.bundle.text import markdown, shape
+
+_COPIES = """
+ExecuTorch reads its file by a path, so a .pte among the assets is copied once to the app's no-backup folder, under its
+sha256. Copies of earlier versions stay there until the app removes them (`noBackupFilesDir/edgekit`).
+"""
 
 
 def readme(recipe: Recipe, package: str, pack: str | None, faces: tuple[Face, ...],
@@ -24,14 +28,9 @@ def readme(recipe: Recipe, package: str, pack: str | None, faces: tuple[Face, ..
         AGP=AGP,
         KOTLIN=KOTLIN,
         USE=_use(package, pack, faces[0]),
+        COPIES=_COPIES if any(one.format == "executorch" for one in needed) else "",
         MODELS="\n".join(_model(part, face) for part, face in zip(recipe.parts, faces, strict=True)),
     )
-
-
-def markdown(text: str) -> str:
-    """Text from outside as one line of Markdown, with nothing in it that Markdown or HTML takes for its own."""
-    plain = "".join(char if char.isprintable() else " " for char in text).strip()
-    return re.sub(r"([\\`*_{}\[\]()#+!|<>~&-])", r"\\\1", plain)
 
 
 def _use(package: str, pack: str | None, face: Face) -> str:
@@ -40,6 +39,8 @@ def _use(package: str, pack: str | None, face: Face) -> str:
     call = f"model.run({', '.join('bitmap' if face.steps and port is first else port.name for port in face.inputs)})"
     if face.labels is not None and len(face.inputs) == 1:
         call = f"model.classify({'bitmap' if face.steps else first.name}, 3)"
+    else:
+        call += f".{face.outputs[0].name}.toList()"
     return f"""```kotlin
 import {package}.{face.class_name}
 
@@ -72,7 +73,7 @@ Fetch it with Play's `AssetPackManager.fetch(listOf("{pack}"))`; the `folder` to
 
 def _model(part: Part, face: Face) -> str:
     model = part.model
-    inputs, outputs = (", ".join(f"`{port.name}` {port.array} {'x'.join(map(str, port.shape))}" for port in ports)
+    inputs, outputs = (", ".join(f"`{port.name}` {port.array} {shape(port.shape)}" for port in ports)
                        for ports in (face.inputs, face.outputs))  # fmt: skip
     picture = "none is known: feed the inputs' values" if face.steps is None else "from a Bitmap, bit by bit edgekit's"
     lines = [f"### `{face.class_name}`: {markdown(model.name)}", "",

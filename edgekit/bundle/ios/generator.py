@@ -12,7 +12,7 @@ from edgekit.bundle.ios import readme, source
 from edgekit.bundle.ios.plan import Plan, PlannedModel, plan
 from edgekit.bundle.recipe import Content, Recipe
 from edgekit.bundle.records import Runtime
-from edgekit.bundle.signature import DOMAIN
+from edgekit.bundle.seal.signature import DOMAIN
 
 # Files that are the same in every package but for the places in them.
 _SHARED = ("EdgekitCoreML.swift", "EdgekitModel.swift", "EdgekitPicture.swift")

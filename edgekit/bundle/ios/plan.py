@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from edgekit.bundle import golden
 from edgekit.bundle.ios import package, swift
 from edgekit.bundle.ios.package import PackageFile
-from edgekit.bundle.preprocessing import Steps, steps_of
+from edgekit.bundle.preprocessing import Steps, steps_for
 from edgekit.bundle.recipe import Member, Part, Recipe
 from edgekit.bundle.records import Contract, Model, Tensor, Variant
-from edgekit.convert.parity import TOLERANCES
 from edgekit.errors import BundleError
 from edgekit.records import Tolerance
 
@@ -99,7 +99,7 @@ def _model(part: Part, name: str) -> PlannedModel:
         _check_alike(part.model, contract, member.variant)
     inputs = _values(part.model, contract.inputs, _INPUTS, taken=("picture",))
     outputs = _values(part.model, contract.outputs, _OUTPUTS, taken=("top",))
-    steps = None if contract.preprocess is None else steps_of(contract.preprocess, contract.inputs[0])
+    steps = steps_for(contract)
     if steps is not None and contract.inputs[0].shape[0] != 1:
         raise _refused(part.model, "its first input is a batch of pictures, and only one can be made from a picture",
                        "Bundle it without preprocessing, or convert it for one picture.")  # fmt: skip
@@ -141,11 +141,9 @@ def _values(
 
 def _variant(model: Model, member: Member, inputs: tuple[Value, ...], outputs: tuple[Value, ...]) -> PlannedVariant:
     variant = member.variant
-    # Without a bound that was checked, the outputs are the file's own on another machine: the precision's bound holds.
-    tolerance = variant.parity.tolerance or TOLERANCES.get(variant.precision, TOLERANCES["fp16"])
     folder = f"{model.identifier}/{variant.id}"
     return PlannedVariant(
-        variant, f"Models/{folder}.mlpackage", tuple(package.files(member.path)), tolerance,
+        variant, f"Models/{folder}.mlpackage", tuple(package.files(member.path)), golden.tolerance(variant),
         _golden(model, folder, "input", inputs, member.golden_inputs),
         _golden(model, folder, "output", outputs, member.golden_outputs),
     )  # fmt: skip

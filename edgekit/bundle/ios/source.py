@@ -9,6 +9,7 @@ from edgekit.bundle import preprocessing, template
 from edgekit.bundle.ios import swift
 from edgekit.bundle.ios.plan import Golden, PlannedModel, PlannedVariant, Value
 from edgekit.bundle.preprocessing import Steps
+from edgekit.bundle.text import indented, one_line, wrapped
 
 _UNITS = {None: "all", "all": "all", "cpu": "cpu", "cpu_and_gpu": "cpuAndGPU",
           "cpu_and_neural_engine": "cpuAndNeuralEngine"}  # fmt: skip
@@ -20,7 +21,7 @@ def model(planned: PlannedModel) -> bytes:
     """``Sources/…/DigitsModel.swift``."""
     return template.asset(
         "ios/Model.swift",
-        TITLE=swift.plain(planned.model.name), TYPE=planned.type,
+        TITLE=one_line(planned.model.name), TYPE=planned.type,
         INPUT=_struct(planned.inputs), OUTPUT=_struct(planned.outputs) + _top(planned),
         CONSTANTS=_constants(planned),
         VARIANTS="\n".join(_variant(one) for one in planned.variants),
@@ -72,7 +73,7 @@ def _constants(planned: PlannedModel) -> str:
         parts.append("\n    /// How a picture becomes the first input.\n    public static let preprocessing = "
                      f"{_steps(planned.steps)}\n")  # fmt: skip
     if planned.labels is not None:
-        listed = swift.wrapped([swift.string(label) for label in planned.labels], 8)
+        listed = wrapped([f"{swift.string(label)}," for label in planned.labels], 8)
         parts.append(f"\n    public static let labels: [String] = [\n{listed}\n    ]\n")
     return "".join(parts)
 
@@ -214,7 +215,7 @@ def _arguments(lines: list[str], indent: int) -> str:
 
 
 def _name(value: Value) -> str:
-    return swift.plain(value.tensor.name) or "empty"
+    return one_line(value.tensor.name) or "empty"
 
 
 def _shape(value: Value) -> str:
@@ -222,5 +223,4 @@ def _shape(value: Value) -> str:
 
 
 def _indented(lines: list[str], spaces: int) -> str:
-    text = "\n".join(lines)
-    return "\n".join(" " * spaces + line if line else line for line in text.split("\n"))
+    return indented("\n".join(lines), spaces)

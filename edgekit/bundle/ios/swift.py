@@ -8,7 +8,6 @@ from collections.abc import Iterable, Sequence
 
 from edgekit.bundle.names import camel, pascal
 
-_WIDTH = 120
 # Words that Swift reads as its own where a value may stand; `names.identifier` keeps its other keywords away.
 _CONTEXTUAL = frozenset({"any", "await", "borrowing", "consume", "consuming", "copy", "discard", "each", "macro",
                          "sending", "some", "type", "unsafe"})  # fmt: skip
@@ -28,11 +27,6 @@ def _escaped(character: str) -> str:
     if character.isprintable() and not unicodedata.category(character).startswith("M"):
         return character
     return f"\\u{{{ord(character):X}}}"
-
-
-def plain(text: str) -> str:
-    """One line for comments and Markdown: what does not print becomes a space."""
-    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
 
 
 def strings(values: Iterable[str]) -> str:
@@ -60,17 +54,6 @@ def number(value: float) -> str:
 def rows(values: Iterable[str], indent: int) -> str:
     """One element a line, with commas, for the inside of an array literal."""
     return "\n".join(f"{' ' * indent}{value}," for value in values)
-
-
-def wrapped(values: Iterable[str], indent: int) -> str:
-    """Elements with commas, as many on a line as fit."""
-    lines, line = [], ""
-    for value in values:
-        if line and indent + len(line) + len(value) + 2 > _WIDTH:
-            lines.append(line)
-            line = ""
-        line += f"{' ' if line else ''}{value},"
-    return "\n".join(" " * indent + one for one in [*lines, *([line] if line else [])])
 
 
 def types(identifiers: Sequence[str]) -> list[str]:

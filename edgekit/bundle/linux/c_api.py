@@ -9,11 +9,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from edgekit.bundle import preprocessing
+from edgekit.bundle.c_text import float32, string
 from edgekit.bundle.linux.places import model_file
 from edgekit.bundle.preprocessing import Steps
 from edgekit.bundle.recipe import Member, Part, Recipe
-from edgekit.bundle.records import Contract, DeviceRow, Tensor, Variant
+from edgekit.bundle.records import Contract, DeviceRow, Tensor
 from edgekit.bundle.template import asset
+from edgekit.bundle.text import shape
 from edgekit.errors import BundleError
 from edgekit.job import ENGINE_OF_FORMAT, NATIVE_ENGINES
 
@@ -43,13 +45,7 @@ class Api:
 
     @property
     def steps(self) -> Steps | None:
-        return steps_of(self.members[0].variant)
-
-
-def steps_of(variant: Variant) -> Steps | None:
-    """How a picture becomes the first input, if anything says so. Raises BundleError if it can't be generated."""
-    preprocess = variant.contract.preprocess
-    return None if preprocess is None else preprocessing.steps_of(preprocess, variant.contract.inputs[0])
+        return preprocessing.steps_for(self.contract)
 
 
 def apis(part: Part) -> tuple[Api, ...]:
@@ -62,7 +58,8 @@ def apis(part: Part) -> tuple[Api, ...]:
     for member in part.members:
         if ENGINE_OF_FORMAT[member.variant.format] in NATIVE_ENGINES:
             contract = member.variant.contract
-            key = (_kinds(contract.inputs), _kinds(contract.outputs), contract.labels, steps_of(member.variant))
+            steps = preprocessing.steps_for(contract)
+            key = (_kinds(contract.inputs), _kinds(contract.outputs), contract.labels, steps)
             groups.setdefault(key, []).append(member)
     first = part.model.identifier
     found: list[Api] = []
@@ -122,7 +119,7 @@ def _header(api: Api) -> bytes:
     ).decode()  # fmt: skip
     counts = [
         f"#define {name.upper()}_{_parameter(side, tensor).upper()}_COUNT ((size_t){math.prod(tensor.shape)})"
-        f" /* {tensor.dtype} {' x '.join(map(str, tensor.shape)) or 'scalar'} */"
+        f" /* {tensor.dtype} {shape(tensor.shape)} */"
         for side, tensor in _sides(contract)
     ]
     labels = contract.labels
@@ -142,7 +139,7 @@ def _source(api: Api) -> bytes:
     contract, steps = api.contract, api.steps
     devices = _devices(api)
     labels = contract.labels
-    rows = [f"    {{{string(row.device_name)}, {string(row.soc)}, {at}, {row.threads}}}," for at, row in devices]
+    rows = [f"    {{{string(row.device_name)}, {_or_null(row.soc)}, {at}, {row.threads}}}," for at, row in devices]
     table = "" if not rows else "\nstatic const struct ek_device devices[] = {\n" + "\n".join(rows) + "\n};\n"
     named = "" if labels is None else (
         f"\nconst char *const {api.name}_labels[{api.name.upper()}_LABEL_COUNT] = {{\n"
@@ -188,7 +185,7 @@ def no_picture(api: Api) -> str | None:
 
 def _preprocess(api: Api, steps: Steps) -> str:
     if steps.quantisation is None:
-        statistics = [f"    .{key} = (const float[]){{{', '.join(map(number, values))}}},"
+        statistics = [f"    .{key} = (const float[]){{{', '.join(map(float32, values))}}},"
                       for key, values in (("mean", steps.mean), ("std", steps.std))]  # fmt: skip
         table = ""
     else:
@@ -211,6 +208,10 @@ def _devices(api: Api) -> list[tuple[int, DeviceRow]]:
     return [(places[row.variant], row) for row in api.part.model.devices if row.variant in places]
 
 
+def _or_null(text: str | None) -> str:
+    return "NULL" if text is None else string(text)
+
+
 def _variant(api: Api, member: Member) -> str:
     variant = member.variant
     path = model_file(api.part.model, variant)
@@ -222,8 +223,8 @@ def _tensors(tensors: Sequence[Tensor]) -> str:
     rows = []
     for tensor in tensors:
         count, width = math.prod(tensor.shape), np.dtype(tensor.dtype).itemsize
-        shape = ", ".join(map(str, tensor.shape)) or "0"
-        rows.append(f"    {{{string(tensor.name)}, {string(tensor.dtype)}, {len(tensor.shape)}, {{{shape}}}, "
+        sizes = ", ".join(map(str, tensor.shape)) or "0"
+        rows.append(f"    {{{string(tensor.name)}, {string(tensor.dtype)}, {len(tensor.shape)}, {{{sizes}}}, "
                     f"{count * width}}},")  # fmt: skip
     return "\n".join(rows)
 
@@ -241,18 +242,3 @@ def _parameters(contract: Contract) -> str:
         f"{'const ' if side == 'input' else ''}{TYPES[tensor.dtype]} *{_parameter(side, tensor)}"
         for side, tensor in _sides(contract)
     )
-
-
-def number(value: float) -> str:
-    """A float32 constant that C reads as the same bits."""
-    text = str(np.float32(value))
-    return f"{text}f" if set(text) & set(".e") else f"{text}.0f"
-
-
-def string(text: str | None) -> str:
-    """A C string with the text's UTF-8 bytes, or NULL."""
-    if text is None:
-        return "NULL"
-    # Octal escapes end after three digits; a question mark may begin a trigraph.
-    escaped = (chr(b) if 32 <= b < 127 and chr(b) not in '"\\?' else f"\\{b:03o}" for b in text.encode())
-    return '"' + "".join(escaped) + '"'

@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from edgekit.bundle.linux.c_api import apis, steps_of
+from edgekit.bundle import golden
+from edgekit.bundle.linux.c_api import apis
 from edgekit.bundle.linux.native import COMMAND, Native
 from edgekit.bundle.linux.places import golden_file, model_file
+from edgekit.bundle.preprocessing import steps_for
 from edgekit.bundle.recipe import Member, Part, Recipe
 from edgekit.bundle.records import Quantisation, Tensor, Variant
-from edgekit.convert.parity import TOLERANCES
 from edgekit.job import ENGINE_OF_FORMAT
-from edgekit.records import Tolerance
 from edgekit.version import __version__
 
 SCHEMA = 1
@@ -28,15 +28,6 @@ def encode(recipe: Recipe, native: Native | None, abi: str) -> bytes:
         "models": [_model(part) for part in recipe.parts],
     }  # fmt: skip
     return (json.dumps(document, indent=1, allow_nan=False) + "\n").encode()
-
-
-def tolerance_of(variant: Variant) -> Tolerance:
-    """What its golden outputs are held to: the bounds that parity was judged by, else those of the precision.
-
-    A file made elsewhere, of a precision that nobody knows, is compared with itself on another machine. That leaves
-    rounding, of which a step of 8 bits may be the largest: the bounds of fp16.
-    """
-    return variant.parity.tolerance or TOLERANCES.get(variant.precision, TOLERANCES["fp16"])
 
 
 def _model(part: Part) -> dict[str, Any]:
@@ -77,7 +68,7 @@ def _quantisation(found: Quantisation | None) -> dict[str, Any] | None:
 
 
 def _preprocessing(variant: Variant) -> dict[str, Any] | None:
-    steps = steps_of(variant)
+    steps = steps_for(variant.contract)
     return None if steps is None else {
         "channels": steps.channels, "height": steps.height, "width": steps.width,
         "channels_last": steps.channels_last, "base_height": steps.base_height, "base_width": steps.base_width,
@@ -88,7 +79,7 @@ def _preprocessing(variant: Variant) -> dict[str, Any] | None:
 
 def _golden(part: Part, member: Member) -> dict[str, Any]:
     variant = member.variant
-    bounds = tolerance_of(variant)
+    bounds = golden.tolerance(variant)
     sides = (("input", len(member.golden_inputs)), ("output", len(member.golden_outputs)))
     paths = {f"{side}s": [golden_file(part.model, variant, side, k) for k in range(count)] for side, count in sides}
     return {

@@ -10,9 +10,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from edgekit.bundle import golden
 from edgekit.bundle.linux import c_api, config, native, third_party
 from edgekit.bundle.linux.places import SUFFIXES, golden_file, model_file
 from edgekit.bundle.linux.readme import readme
+from edgekit.bundle.preprocessing import steps_for
 from edgekit.bundle.recipe import Content, Part, Recipe
 from edgekit.bundle.template import asset
 from edgekit.device.runner_files import ABIS
@@ -67,7 +69,7 @@ def _checked(recipe: Recipe) -> native.Native | None:
                     f"{part.model.name} is {member.variant.format}, which does not run on Linux boards.",
                     where=part.model.name, next_step=f"Convert it to one of: {', '.join(sorted(SUFFIXES))}.",
                 )  # fmt: skip
-            c_api.steps_of(member.variant)
+            steps_for(member.variant.contract)  # refuses what can't be computed bit for bit
         c_api.check_tensors(part)
     return native.find(recipe)
 
@@ -94,9 +96,7 @@ def _models(recipe: Recipe) -> dict[str, bytes | Path]:
 
 def _npy(stack: npt.NDArray[Any]) -> bytes:
     stream = io.BytesIO()
-    # Little-endian and in C order on every machine.
-    plain = np.ascontiguousarray(stack)
-    np.lib.format.write_array(stream, plain.astype(plain.dtype.newbyteorder("<")), version=(1, 0), allow_pickle=False)
+    np.lib.format.write_array(stream, golden.plain(stack), version=(1, 0), allow_pickle=False)
     return stream.getvalue()
 
 

@@ -58,12 +58,10 @@ def find(recipe: Recipe) -> Native | None:
     try:
         bundle = find_bundle(abi)
     except DeviceError as error:
-        next_step = (
-            "In a checkout of edgekit run make runner; if edgekit is installed elsewhere, set EDGEKIT_RUNNER to "
-        )
         raise BundleError(
             f"A bundle for Linux holds the native runner: {error.message}", where=error.where,
-            next_step=f"{next_step}the checkout's android_harness/runner/build. {error.next_step}",
+            next_step=f"{error.next_step} (or make runner, for both processors); if edgekit is installed elsewhere, "
+            "set EDGEKIT_RUNNER to the checkout's android_harness/runner/build.",
         ) from error  # fmt: skip
     missing = [engine for engine in wanted if engine not in bundle.engines]
     if missing:

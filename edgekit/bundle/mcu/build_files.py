@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Sequence
 
-from edgekit.bundle.mcu.ctext import comment
+from edgekit.bundle.c_text import comment
 from edgekit.bundle.mcu.library import Library
 from edgekit.bundle.template import asset
 from edgekit.version import __version__

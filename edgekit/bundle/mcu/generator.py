@@ -12,9 +12,10 @@ from edgekit.bundle.mcu import golden, interface, library, runtime
 from edgekit.bundle.mcu.build_files import build_files
 from edgekit.bundle.mcu.library import CModel, Library
 from edgekit.bundle.mcu.readme import readme
+from edgekit.bundle.preprocessing import steps_for
 from edgekit.bundle.recipe import Content, Part, Recipe
 from edgekit.bundle.records import Runtime
-from edgekit.bundle.template import ASSETS, asset
+from edgekit.bundle.template import asset
 from edgekit.convert.mcu.compile import PLAN_TIME_LIMIT_S
 from edgekit.device.mcu import boards
 from edgekit.errors import BundleError, DeviceError, UsageError
@@ -98,7 +99,7 @@ def _check_part(part: Part) -> None:
             f"{model.name} has {len(labels)} labels for an output of {last[0] if last else 1}.", where=where,
             next_step="Give as many labels as the model has classes.",
         )  # fmt: skip
-    library.steps(contract)
+    steps_for(contract)  # refuses what C can't compute bit for bit
 
 
 def _board(recipe: Recipe) -> boards.Board | None:
@@ -132,7 +133,7 @@ def _runtime_files(made: Library) -> dict[str, bytes]:
     files["src/edgekit/quantise.h"] = asset("mcu/quantise.h")
     if any(model.steps is not None for model in made.models):
         for name in ("ek_preprocess.h", "ek_preprocess.c"):
-            files[f"src/edgekit_runtime/{name}"] = (ASSETS / "preprocess" / name).read_bytes()
+            files[f"src/edgekit_runtime/{name}"] = asset(f"preprocess/{name}")
     if any(name.endswith(".S") for name in files):
         tiles, headers = runtime.host_tiles(root)
         files[_HOST_TILES] = tiles

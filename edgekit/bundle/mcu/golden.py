@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgekit.bundle import preprocessing
-from edgekit.bundle.mcu.ctext import array, comment, string
+from edgekit.bundle.c_text import array, comment, string
 from edgekit.bundle.mcu.interface import tensors
 from edgekit.bundle.mcu.library import CModel, Library
 from edgekit.bundle.preprocessing import Steps
@@ -67,7 +67,7 @@ def _arrays(model: CModel) -> Iterator[str]:
 
 
 def _rows(stack: npt.NDArray[Any]) -> str:
-    return "\n".join(f"    {{\n{array(sample, ' ' * 8)}\n    }}," for sample in stack)
+    return "\n".join(f"    {{\n{array(sample, 8)}\n    }}," for sample in stack)
 
 
 def _preprocess(model: CModel, steps: Steps) -> str:
@@ -76,7 +76,7 @@ def _preprocess(model: CModel, steps: Steps) -> str:
     return asset(
         "mcu/golden_preprocess.c", NAME=model.name, BIG=model.name.upper(),
         INPUT_BIG=next(name for name, _, _ in tensors(model)).upper(), PICTURE_HEIGHT=str(height),
-        PICTURE_WIDTH=str(width), PICTURE=array(picture, "    "), EXPECTED=array(expected, "    "),
+        PICTURE_WIDTH=str(width), PICTURE=array(picture, 4), EXPECTED=array(expected, 4),
         SCRATCH_BYTES=str(_scratch_bytes(steps, height, width)),
     ).decode()  # fmt: skip
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 from edgekit.bundle import preprocessing
-from edgekit.bundle.mcu.ctext import array, comment, dims, float32, string
+from edgekit.bundle.c_text import array, comment, dims, float32, string
 from edgekit.bundle.mcu.library import CModel, Library
 from edgekit.bundle.preprocessing import Steps
 from edgekit.bundle.records import Tensor
@@ -72,12 +73,9 @@ def _macros(model: str, name: str, tensor: Tensor, offset: int) -> str:
     big, quantisation = f"{model}_{name}".upper(), tensor.quantisation
     assert quantisation is not None  # check() has refused it
     scaled = f"{big}_SCALE, {big}_ZERO_POINT"
-    size = 1
-    for side in tensor.shape:
-        size *= side
     return "\n".join([
         f"/* {comment(tensor.name)}: real = SCALE * (stored - ZERO_POINT) */",
-        f"#define {big}_BYTES {size}",
+        f"#define {big}_BYTES {math.prod(tensor.shape)}",
         f"#define {big}_DIMS {dims(tensor.shape)}",
         f"#define {big}_OFFSET {offset} /* in the arena */",
         f"#define {big}_SCALE {float32(quantisation.scale)}",
@@ -118,7 +116,7 @@ def _preprocess_header(model: CModel, steps: Steps) -> str:
 
 
 def _preprocess_code(model: CModel, steps: Steps) -> bytes:
-    rows = [f"    {{\n{array(row, ' ' * 8)}\n    }}," for row in preprocessing.normalised(steps)]
+    rows = [f"    {{\n{array(row, 8)}\n    }}," for row in preprocessing.normalised(steps)]
     return asset(
         "mcu/preprocess.c", NAME=model.name, BIG=model.name.upper(), INPUT=_first_input(model),
         CHANNELS=str(steps.channels), TABLE="\n".join(rows), WIDTH=str(steps.width), HEIGHT=str(steps.height),

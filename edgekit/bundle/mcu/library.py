@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from edgekit.bundle.preprocessing import Steps, steps_of
+from edgekit.bundle.preprocessing import Steps, steps_for
 from edgekit.bundle.recipe import Member, Part, Recipe
 from edgekit.bundle.records import Contract, Tensor
 from edgekit.convert.mcu.compile import Compiled, compile_file
@@ -71,15 +71,6 @@ def compiled(recipe: Recipe, *, dsp: bool, core: str) -> Library:
     return Library(recipe.identifier, recipe.name, dsp, core, models)
 
 
-def steps(contract: Contract) -> Steps | None:
-    """How a picture becomes the first input; null where nothing says so.
-
-    Raises:
-        BundleError: it can't be computed bit for bit in C.
-    """
-    return None if contract.preprocess is None else steps_of(contract.preprocess, contract.inputs[0])
-
-
 def _compiled(part: Part, *, dsp: bool) -> CModel:
     member, name = part.members[0], part.model.identifier
     # The ends of a model that was PyTorch's are float32 there; the board sees what lies behind the conversions.
@@ -89,7 +80,7 @@ def _compiled(part: Part, *, dsp: bool) -> CModel:
                           (member.variant.contract.outputs, made.program.outputs)):  # fmt: skip
         _expect_same(part.model.name, tensors, ends)
     source = c_source(made.program, made.plan, library=f"{name}_model")
-    return CModel(part, made, source, steps(member.variant.contract))
+    return CModel(part, made, source, steps_for(member.variant.contract))
 
 
 def _expect_same(model: str, tensors: Sequence[Tensor], ends: Sequence[Endpoint]) -> None:

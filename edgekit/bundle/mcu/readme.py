@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import re
-
 from edgekit.bundle.mcu.interface import arguments, tensors
 from edgekit.bundle.mcu.library import CModel, Library
 from edgekit.bundle.template import asset
+from edgekit.bundle.text import markdown, shape
 from edgekit.version import __version__
 
 
@@ -25,12 +24,6 @@ def readme(library: Library) -> bytes:
     )  # fmt: skip
 
 
-def markdown(text: str) -> str:
-    """Text that stays text: one line, nothing in it means anything to a Markdown reader."""
-    line = " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
-    return re.sub(r"([\\`*_{}\[\]|<>&~$])", r"\\\1", line[:120])
-
-
 def _table(library: Library) -> str:
     lines = [
         "| model | header | arena | constants | inputs | outputs |",
@@ -39,7 +32,7 @@ def _table(library: Library) -> str:
     for model in library.models:
         ends = [
             ", ".join(
-                f"`{name.removeprefix(f'{kind}_')}` {'×'.join(map(str, tensor.shape)) or '1'}"
+                f"`{name.removeprefix(f'{kind}_')}` {shape(tensor.shape)}"
                 for name, tensor, _ in tensors(model)
                 if name.startswith(f"{kind}_")
             )

@@ -69,6 +69,9 @@ class Tflite:
         self.tensors = tuple(_tensor(entry, self.where) for entry in self._subgraphs[0].tables(0))
         self.inputs = tuple(self._subgraphs[0].vector(1, np.int32).tolist())
         self.outputs = tuple(self._subgraphs[0].vector(2, np.int32).tolist())
+        signatures = root.tables(7)
+        # The number of the graph that LiteRT's CompiledModel runs; its Interpreter runs the first one.
+        self.signed_graph = signatures[0].number(4, "<I") if signatures else 0
 
     @functools.cached_property
     def operators(self) -> tuple[Operator, ...]:

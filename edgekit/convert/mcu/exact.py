@@ -19,15 +19,16 @@ INT8_SUFFIX = ".tflite"
 """The int8 model that an .ekm was compiled from lies beside it in the cache, under its name with this suffix."""
 
 
-def judged(parity: Parity, ekm: Path, inputs: Sequence[Array]) -> Parity:
+def judged(parity: Parity, ekm: Path, inputs: Sequence[Array], int8_model: Path | None = None) -> Parity:
     """The parity with PyTorch, and besides whether every output is that of LiteRT's reference kernels, bit by bit.
 
     Args:
         parity: of the dequantised outputs, by the int8 tolerance.
         ekm: the packed model, with the int8 model beside it; without it ``bit_equal`` stays null.
         inputs: one stack per input of the PyTorch model, samples first.
+        int8_model: where the int8 model is if not beside it.
     """
-    int8_model = ekm.with_suffix(INT8_SUFFIX)
+    int8_model = int8_model or ekm.with_suffix(INT8_SUFFIX)
     if not int8_model.is_file():
         return parity
     different = differences(int8_model, ekm.read_bytes(), inputs)

@@ -10,11 +10,13 @@ import msgspec
 import numpy as np
 import pytest
 
-from edgekit.bundle import manifest, preprocessing
+from edgekit.bundle import preprocessing
 from edgekit.bundle.android import GENERATOR, kotlin
 from edgekit.bundle.android.runtimes import RUNTIMES
 from edgekit.bundle.recipe import Content, Recipe
 from edgekit.bundle.records import DeviceRow, Tensor
+from edgekit.bundle.seal import manifest
+from edgekit.convert.parity import TOLERANCES
 from edgekit.errors import BundleError, UsageError
 from tests.unit.bundle import made
 
@@ -225,7 +227,8 @@ def test_outputs_that_were_not_checked_are_held_to_their_precision(tmp_path: Pat
     changed = type(member)(msgspec.structs.replace(member.variant, precision="strange", parity=unchecked), member.path,
                            member.golden_inputs, member.golden_outputs)  # fmt: skip
     test = kotlin_of(GENERATOR.content(made.recipe(made.part("net", [changed]))))
-    assert "0.0002, 0.99999\n" in test
+    bounds = TOLERANCES["fp16"]
+    assert f"{bounds.max_abs!r}, {bounds.cosine!r}\n" in test
 
 
 def test_many_labels_are_in_pieces(tmp_path: Path) -> None:

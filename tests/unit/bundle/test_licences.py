@@ -24,6 +24,9 @@ def exported(spec: str, weights: str = "random, seed 0") -> Exported:
         ("zoo:mobilenetv2_100?num_classes=10", "pretrained, timm", "Apache-2.0", True),
         ("timm:mobilenetv2_100", "random, seed 0", "Apache-2.0", True),
         ("timm:mobilenetv2_100.ra_in1k?num_classes=10", "pretrained, timm", "Apache-2.0", True),
+        # One architecture, and other weights by the tag.
+        ("timm:resnet18.fb_ssl_yfcc100m_ft_in1k", "pretrained, timm", "CC-BY-NC-4.0", False),
+        ("timm:resnet18.a1_in1k", "pretrained, timm", "Apache-2.0", True),
         ("timm:regnety_004", "random, seed 0", "BSD-3-Clause", True),
         ("zoo:tv_shufflenet_v2_x1_0", "random, seed 0", "BSD-3-Clause", True),
         ("zoo:emo_1m", "random, seed 0", NONE_STATED, None),
@@ -91,6 +94,6 @@ def test_a_licence_that_forbids_redistribution_has_to_be_accepted() -> None:
 def test_what_is_to_be_looked_up_is_a_warning() -> None:
     assert settled(Licence(name="MIT", source="x", redistributable=True), "net", True)[1] == ()
     (unknown,) = settled(Licence(name=NONE_STATED, source="x"), "net", False)[1]
-    assert unknown == "Nothing states the licence of net: look up whether it may be passed on."
+    assert unknown.startswith("Nothing states the licence of net") and "--licence" in unknown
     (own,) = settled(Licence(name="LicenseRef-mine", source="command line"), "net", False)[1]
     assert "LicenseRef-mine" in own and "Look up" in own

@@ -16,11 +16,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgekit.bundle import write
-from edgekit.bundle.linux import GENERATOR, c_api, third_party
-from edgekit.bundle.linux.readme import plain
+from edgekit.bundle import c_text
+from edgekit.bundle.linux import GENERATOR, third_party
 from edgekit.bundle.recipe import Content, Recipe
 from edgekit.bundle.records import Tensor
+from edgekit.bundle.seal import write
 from edgekit.device.runner_files import ABIS, find_bundle
 from edgekit.errors import BundleError, UsageError
 from edgekit.records import Parity, Preprocess
@@ -97,6 +97,17 @@ def test_onnx_runs_from_python_only_and_says_so(tmp_path: Path) -> None:
         "onnxruntime==1.31.1",
     ]
     assert not any(runtime.inside for runtime in content.runtimes)
+
+
+def test_the_readmes_commands_take_files_that_are_there_and_the_licence_is_said(tmp_path: Path) -> None:
+    bare = msgspec.structs.replace(made.IMAGE, preprocess=None)
+    content = GENERATOR.content(made.simple(tmp_path, contract=bare))
+    readme = text_of(content, "README.md")
+    given = {path for line in readme.splitlines() if "--tensors" in line
+             for path in line.partition("--tensors ")[2].partition(" #")[0].split()}  # fmt: skip
+    assert given and given <= set(content.files)
+    assert "picture" not in readme.partition("## Python")[2].partition("`python/edgekit_model.py`")[0]
+    assert "\n- net: " in readme.partition("## Passing it on")[2]
 
 
 def test_an_unknown_abi(tmp_path: Path) -> None:
@@ -237,14 +248,14 @@ def test_c_strings(text: str) -> None:
         text.encode()
     except UnicodeEncodeError:
         return
-    literal = c_api.string(text)
+    literal = c_text.string(text)
     assert ast.literal_eval(f"b{literal}") == text.encode()
     assert "??" not in literal and "\n" not in literal and literal.isascii()
 
 
 @given(st.floats(width=32, allow_nan=False, allow_infinity=False))
 def test_c_numbers(value: float) -> None:
-    text = c_api.number(value)
+    text = c_text.float32(value)
     assert text.endswith("f") and set(text) & set(".e")
     assert np.float32(text[:-1]) == np.float32(value)
 
@@ -259,10 +270,6 @@ def test_hostile_texts_stay_where_they_are(tmp_path: Path) -> None:
     assert "\u2028" not in readme and "\x01" not in readme
     rows = [line for line in readme.splitlines() if line.startswith("| ")]
     assert {len(re.findall(r"(?<!\\)\|", row)) for row in rows} == {3, 6, 8}
-
-
-def test_plain_markdown() -> None:
-    assert plain("a|b\n`c` <d>") == "a\\|b \\`c\\` \\<d\\>"
 
 
 @pytest.mark.parametrize("make", [made.hostile, made.several_tensors, made.two_models, made.two_variants])

@@ -15,7 +15,7 @@ from edgekit.bundle.parts import without_folders
 from edgekit.bundle.recipe import Content, Recipe
 from edgekit.bundle.records import Runtime, Target
 from edgekit.bundle.request import BundleRequest, for_models, source_texts
-from edgekit.bundle.verify import check
+from edgekit.bundle.seal.verify import check
 from edgekit.errors import BundleError, UsageError
 from edgekit.records import Preprocess, TensorSpec
 from tests.unit.bundle.kept import Kept, choice, write_choice
@@ -187,7 +187,7 @@ def test_variants_take_and_give_the_same(kept: Kept, ask: Ask) -> None:
 
 def test_a_format_that_the_target_does_not_take_is_refused(kept: Kept, ask: Ask) -> None:
     artifact = kept.convert(kept.export(), "executorch")
-    error = refused(kept, ask(artifact.path), "A bundle for android takes litert and onnx files; .* is executorch")
+    error = refused(kept, ask(artifact.path), "A bundle for android takes litert or onnx files; .* is executorch")
     assert error.next_step == "Convert the model with edgekit convert --to litert,onnx."
 
 
@@ -278,7 +278,7 @@ def test_what_is_in_doubt_is_in_the_manifest(kept: Kept, ask: Ask) -> None:
     kept.judge(artifact, exported, passed=None, reason="not judged yet", tolerance=None)
     (part,) = recipe(kept, ask(artifact.path)).parts
     assert part.model.warnings == (
-        "Nothing states the licence of net: look up whether it may be passed on.",
+        "Nothing states the licence of net: look up whether it may be passed on, and name it with --licence.",
         "net (litert_fp32) was not compared with the PyTorch model: not judged yet.",
         "net (litert_fp32): calibrated on noise.",
         "There is no measurement of net (litert_fp32) in the store.",
@@ -290,7 +290,7 @@ def test_what_is_in_doubt_is_in_the_manifest(kept: Kept, ask: Ask) -> None:
 def test_a_tie_is_said(kept: Kept, ask: Ask) -> None:
     artifact = kept.convert(kept.export(), stored=True)
     other = choice(kept.convert(kept.export("other", seed=2))).choice
-    made = choice(artifact, kept.measure(artifact), status="tie", ties=(other,), threads=4)
+    made = choice(artifact, kept.measure(artifact, threads=4), status="tie", ties=(other,), threads=4)
     (part,) = recipe(kept, ask(write_choice(kept.folder / "c.json", made))).parts
     assert any("is a tie: the data can't tell" in text for text in part.model.warnings)
     assert part.model.variants[0].threads == 4

@@ -15,9 +15,8 @@ import msgspec
 import numpy as np
 import pytest
 
+from edgekit.bundle.c_text import comment, float32, string
 from edgekit.bundle.mcu import GENERATOR, runtime
-from edgekit.bundle.mcu.ctext import comment, float32, string
-from edgekit.bundle.mcu.readme import markdown
 from edgekit.bundle.recipe import Part, Recipe
 from edgekit.bundle.records import Quantisation
 from edgekit.convert.mcu.kernels import KERNELS
@@ -29,11 +28,11 @@ from tests.mcu_agents import convolutions, others
 from tests.mcu_bundles import DIGITS, PICTURE, library, model, named
 from tests.tflite_maker import Maker
 from tests.unit.bundle import made
-from tests.unit.mcu.compiler import needs_compiler
+from tests.unit.mcu.compiler import needs, needs_compiler
 
 STRICT = ("-std=c11", "-pedantic", "-O1", "-Wall", "-Wextra", "-Wconversion", "-Werror")
 ARM = "arm-none-eabi-gcc"
-needs_arm = pytest.mark.skipif(shutil.which(ARM) is None, reason=f"no {ARM} on this machine")
+needs_arm = needs(ARM, "Arm compiler")
 TEXTS = ("README.md", "library.json", "library.properties", "zephyr/Kconfig", "CMakeLists.txt", "Makefile")
 
 
@@ -490,5 +489,4 @@ def test_hostile_names_stay_text(other: Part, tmp_path: Path) -> None:
 def test_text_as_c() -> None:
     assert string('a"\\?é\n7') == '"a\\042\\134\\077\\303\\251\\0127"'
     assert comment("x */ /* @ \n y") == "x _/ /_ _ _ y".replace("/", "_")
-    assert (float32(1.0), float32(0.1), float32(1e-9)) == ("1.0f", "0.100000001f", "9.99999972e-10f")
-    assert markdown("a\n# b|c *d* <e>") == r"a # b\|c \*d\* \<e\>"
+    assert (float32(1.0), float32(0.1), float32(1e-9)) == ("1.0f", "0.1f", "1e-09f")

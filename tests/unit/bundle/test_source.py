@@ -74,7 +74,9 @@ def test_the_cache_knows_more_than_a_store_that_has_the_file_from_its_path(kept:
 
 
 def test_a_file_that_was_not_judged_gets_the_bounds_to_be_judged_by(kept: Kept) -> None:
-    artifact = kept.convert(kept.export(), judged=False)
+    exported = kept.export()
+    artifact = kept.convert(exported, judged=False)
+    kept.judge(artifact, exported, passed=None, tolerance=None, reason="it has an operator that is not known")
     parity = find(kept, artifact.path).artifact.parity
     assert parity.passed is None and parity.tolerance is not None and parity.tolerance.precision == "fp32"
 
@@ -224,7 +226,37 @@ def test_a_choice_in_doubt_says_so(kept: Kept) -> None:
     (tie,) = choice_file.doubts(choice(artifact, status="tie", ties=(standing,) * 2))
     assert tie == "The choice is a tie: the data can't tell net litert fp32, 1 thread from net onnx fp32, 1 thread."
     (undecided,) = choice_file.doubts(choice(artifact, status="undecided", undecided=(standing,)))
-    assert "net onnx fp32, 1 thread, which would be better, meets the limits" in undecided
+    assert undecided.endswith("whether the limits are met by net onnx fp32, 1 thread, which would be better.")
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        ({"threads": 0}, "a number of threads that can't be, 0"), ({"threads": -1}, "that can't be, -1"),
+        ({"threads": 10**6}, "that can't be, 1000000"), ({"model": "a\x1b[31m"}, "text that can't be printed"),
+        ({"format": "onnx"}, r"names a file as onnx fp32 that is litert fp32 \("),
+        ({"precision": "int8"}, "names a file as litert int8 that is litert fp32"),
+    ],
+)  # fmt: skip
+def test_a_choice_that_was_edited_is_refused(kept: Kept, change: dict[str, Any], text: str) -> None:
+    made = choice(kept.convert(kept.export(), stored=True))
+    assert made.choice is not None
+    candidate = msgspec.structs.replace(made.choice.candidate, **change)
+    edited = msgspec.structs.replace(made, choice=msgspec.structs.replace(made.choice, candidate=candidate))
+    refused(kept, write_choice(kept.folder / "c.json", edited), BundleError, text)
+
+
+def test_a_choice_that_names_a_device_or_measurement_by_control_characters_is_refused(kept: Kept) -> None:
+    artifact = kept.convert(kept.export(), stored=True)
+    for changes in ({"device": "x\n"}, {"id": "\0"}):
+        one = msgspec.structs.replace(kept.measure(artifact), **changes)
+        path = write_choice(kept.folder / "c.json", choice(artifact, one))
+        refused(kept, path, BundleError, "names something by text that can't be printed")
+
+
+def test_a_choice_of_nothing_that_names_a_file_is_one_of_nothing(kept: Kept) -> None:
+    made = choice(kept.convert(kept.export(), stored=True), status="none")
+    refused(kept, write_choice(kept.folder / "c.json", made), BundleError, "is a choice of nothing")
 
 
 # -- for microcontrollers ----------------------------------------------------------------------------------------------

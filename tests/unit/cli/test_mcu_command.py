@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -28,7 +27,7 @@ from edgekit.paths import mcu_dir
 from edgekit.version import __version__
 from tests.tflite_maker import Maker, reference_outputs
 from tests.unit.mcu import networks
-from tests.unit.mcu.compiler import needs_compiler
+from tests.unit.mcu.compiler import needs, needs_compiler
 
 BOARD = "stm32f746g_disco"
 ROOM = {"static_bytes": 1000, "stack_bytes": 2000, "arena_bytes": 30_000, "sram_bytes": 40_000, "image_bytes": 5000,
@@ -202,7 +201,7 @@ def test_the_header_tells_the_order_of_the_axes(model: Path) -> None:
 
 
 @needs_compiler
-@pytest.mark.skipif(shutil.which("c++") is None, reason="no c++ on this machine")
+@needs("c++", "C++ compiler")
 def test_two_models_link_into_one_program_of_cpp(model: Path, tmp_path: Path, capsys: Any) -> None:
     out = tmp_path / "out"
     model.with_name("other.tflite").write_bytes(model_bytes(multiplier=1))

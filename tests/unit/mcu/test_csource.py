@@ -6,7 +6,6 @@ import ctypes
 import dataclasses
 import random
 import re
-import shutil
 import subprocess
 
 import numpy as np
@@ -23,7 +22,7 @@ from edgekit.harness.mcu_library import host_library
 from edgekit.harness.mcu_model import HostModel
 from edgekit.paths import mcu_dir
 from tests.tflite_maker import Maker, reference_outputs
-from tests.unit.mcu.compiler import needs_compiler
+from tests.unit.mcu.compiler import needs, needs_compiler
 
 FLAGS = ("-std=c11", "-pedantic", "-Wall", "-Wextra", "-Wconversion", "-Werror", "-I", str(mcu_dir() / "include"),
          "-I", str(mcu_dir() / "src"))  # fmt: skip
@@ -165,7 +164,7 @@ def test_the_callers_arena_is_enough_and_endpoints_may_stay_in_it(compiled, tmp_
     assert (memory[:start] == 0x5A).all() and (memory[start + model.plan.arena_bytes :] == 0x5A).all()
 
 
-@pytest.mark.skipif(shutil.which(ARM) is None, reason=f"no {ARM} on this machine")
+@needs(ARM, "Arm compiler")
 def test_the_linker_keeps_only_the_operators_used(compiled, tmp_path):
     model = compiled(dsp=False)
     source = c_source(model.program, model.plan)

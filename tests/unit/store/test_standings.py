@@ -150,3 +150,15 @@ def test_every_measurement_stands_or_is_counted_once(store_url: str) -> None:
     assert sum(1 + one.superseded for one in found) == len(saved)
     by_id = {one.measurement.id: 1 + one.superseded for one in found}
     assert {names: sum(by_id[name] for name in names) for names in expected} == expected
+
+
+def test_those_of_some_files(store_url: str) -> None:
+    """Whole, with what they superseded; a file that was never measured has none."""
+    with fill(store_url, on_day(1), on_day(2), on_day(3, artifact_sha256="b" * 64), on_day(4, "throttled")) as store:
+        mine = CandidateQuery(artifact_sha256s=("a" * 64, "c" * 64))
+        assert standing(store, mine) == [("m4", 0), ("m2", 1)]
+        assert standing(store, CandidateQuery(artifact_sha256s=("b" * 64,), device="host")) == [("m3", 0)]
+        assert standing(store, CandidateQuery(artifact_sha256s=("b" * 64,), device="pixel7")) == []
+        assert standing(store, CandidateQuery(artifact_sha256s=())) == []
+        many = tuple(f"{number:064x}" for number in range(1200))  # more than one statement takes
+        assert standing(store, CandidateQuery(artifact_sha256s=(*many, "b" * 64))) == [("m3", 0)]

@@ -81,6 +81,15 @@ def test_a_measurement_without_its_artifact_cannot_be_stored(store_url: str) -> 
             connection.execute(sa.insert(tables.measurements).values(codec.measurement_row(make_measurement())))
 
 
+def test_artifacts_by_the_beginning_of_their_sha256(store_url: str) -> None:
+    names = ["0" * 64, "ab" + "0" * 62, "ab" + "f" * 62, "ac" + "0" * 62, "f" * 64]
+    with Store.open(store_url) as store:
+        for name in names:
+            store.add_artifact(msgspec.structs.replace(ARTIFACT, sha256=name))
+        assert store.artifacts_beginning("ab") == names[1:3] and store.artifacts_beginning("ff") == names[4:]
+        assert store.artifacts_beginning("", limit=2) == names[:2] and store.artifacts_beginning("9") == []
+
+
 def test_an_artifact_run_by_path_does_not_forget_its_source(store_url: str) -> None:
     by_path = Artifact(
         sha256=ARTIFACT.sha256, bytes=1234, format="executorch", precision="unknown", path="/elsewhere/net.pte",

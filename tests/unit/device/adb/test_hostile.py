@@ -280,15 +280,18 @@ def test_a_device_that_dribbles_is_left_at_the_deadline(pause_s: float) -> None:
 
 
 def test_a_service_that_accepts_nothing_more_is_left_when_the_device_is_dead() -> None:
+    left = threading.Event()
+
     def script(peer: Peer) -> None:
         peer.service()
-        time.sleep(1.2)
+        left.wait(10)
 
     with linked(script) as link:
         begun = time.monotonic()
         with pytest.raises(DeviceError, match="has not answered for"):
             sync_of(link).push(io.BytesIO(bytes(16 * MIB)), "/x")
         assert time.monotonic() - begun < QUICK.limit_s + 0.5
+        left.set()
 
 
 def test_no_step_waits_longer_than_the_patience_or_the_deadline() -> None:
@@ -296,7 +299,7 @@ def test_no_step_waits_longer_than_the_patience_or_the_deadline() -> None:
 
     def script(peer: Peer) -> None:
         peer.service()
-        time.sleep(1)
+        peer.wait_for_end()
 
     for deadline_s, expected in ((60.0, "has not answered for 0 s"), (0.3, r"did not end within 0\.3 s")):
         with linked(script) as link:

@@ -122,6 +122,7 @@ static int choose(const struct ek_contract *contract, const char *variant, int t
     return EK_OK;
 }
 
+/* The runtime opens the file again by its path: what nobody but its owner can write is what was verified. */
 static int verify(const char *path, const struct ek_variant *variant)
 {
     char found[65];

@@ -130,7 +130,7 @@ static void show(const struct tensors *tensors, size_t i)
     const void *data = out(tensors, 0, i);
     size_t chosen[BEST], found = 0;
     if (scores->rank != 2 || scores->shape[0] != 1) {
-        printf("sample %zu: %s has no list of scores; --out keeps it\n", i, scores->name);
+        printf("%s has no list of scores; --out keeps it\n", scores->name);
         return;
     }
     const size_t classes = (size_t)scores->shape[1];
@@ -178,9 +178,12 @@ static int work(const struct options *options, struct @API@ *model, struct tenso
         make_outputs(tensors) != 0 || run(model, tensors) != 0) {
         return 1;
     }
-    printf("%s, variant %s, %d threads\n", @API@_contract.name, ek_variant_of(model->model)->id,
+    printf("%s, variant %s, threads: %d\n", @API@_contract.name, ek_variant_of(model->model)->id,
            ek_threads_of(model->model));
     for (size_t i = 0; i < tensors->samples; i++) {
+        if (tensors->samples > 1) {
+            printf("sample %zu\n", i);
+        }
         show(tensors, i);
     }
     return options->out ? keep(options->out, tensors) : 0;

@@ -26,7 +26,9 @@ def read_config(bundle=BUNDLE, public_key=None):
     Args:
         bundle: the bundle's folder.
         public_key: a PEM file with the Ed25519 key that must have signed the bundle; needs the package cryptography.
-            Null takes the bundle as it is: its models are then only known to be those of its config.json.
+            What this program takes from the bundle is then compared with what was signed: config.json, the models that
+            it names and the runner. Null takes the bundle as it is: its models are then only known to be those of its
+            config.json.
 
     Raises:
         BundleProblem: a file is missing or damaged, or the signature is not that key's.
@@ -36,6 +38,9 @@ def read_config(bundle=BUNDLE, public_key=None):
         listed = _signed_files(Path(bundle), Path(public_key))
         if listed.get("config.json") != hashlib.sha256(data).hexdigest():
             raise BundleProblem("config.json is not the one that was signed.")
+        for path in sorted(path for path in listed if path.startswith("runner/")):
+            if _sha256(Path(bundle) / path) != listed[path]:
+                raise BundleProblem(f"{path} is not the one that was signed.")
     config = _json(data, "config.json")
     if config.get("schema") != 1:
         raise BundleProblem("config.json has another schema than this program reads.")
@@ -97,23 +102,14 @@ def device_name(cpuinfo=Path("/proc/cpuinfo")):
 
 
 def verified_path(bundle, variant):
-    """The model's file, after its sha256 was compared.
+    """The model's file, after its sha256 was compared. Runtimes open it again by its path: it is what was verified only
+    in a folder that nobody else can write.
 
     Raises:
         BundleProblem: it is missing, or was changed.
     """
     path = Path(bundle) / variant["file"]
-    digest = hashlib.sha256()
-    try:
-        with path.open("rb") as stream:
-            while True:
-                chunk = stream.read(1 << 20)
-                if not chunk:
-                    break
-                digest.update(chunk)
-    except OSError as error:
-        raise BundleProblem(f"{path} can't be read: {error.strerror}.") from error
-    if digest.hexdigest() != variant["sha256"]:
+    if _sha256(path) != variant["sha256"]:
         raise BundleProblem(f"{path} was changed: its sha256 is not the bundle's.")
     return path
 
@@ -180,6 +176,8 @@ def _signed_files(bundle, public_key):
     except ImportError as error:
         raise BundleProblem("A signature can't be checked without the Python package cryptography.") from error
     manifest = _bytes(bundle / "manifest.json")
+    if not (bundle / "manifest.json.sig").exists():
+        raise BundleProblem("The bundle is not signed: there is no manifest.json.sig.")
     seal = _json(_bytes(bundle / "manifest.json.sig"), "manifest.json.sig")
     try:
         key = load_pem_public_key(_bytes(public_key))
@@ -192,6 +190,20 @@ def _signed_files(bundle, public_key):
     except (InvalidSignature, ValueError, KeyError, TypeError) as error:
         raise BundleProblem(f"The bundle is not signed by the key in {public_key}.") from error
     return {entry["path"]: entry["sha256"] for entry in _json(manifest, "manifest.json")["files"]}
+
+
+def _sha256(path):
+    digest = hashlib.sha256()
+    try:
+        with path.open("rb") as stream:
+            while True:
+                chunk = stream.read(1 << 20)
+                if not chunk:
+                    break
+                digest.update(chunk)
+    except OSError as error:
+        raise BundleProblem(f"{path} can't be read: {error.strerror}.") from error
+    return digest.hexdigest()
 
 
 def _bytes(path):

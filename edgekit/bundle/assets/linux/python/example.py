@@ -5,8 +5,11 @@ import sys
 from pathlib import Path
 
 sys.dont_write_bytecode = True  # a bundle with other files than its manifest's no longer verifies
-import numpy as np  # noqa: E402
-from edgekit_model import BUNDLE, BundleProblem, Model  # noqa: E402
+try:
+    import numpy as np
+    from edgekit_model import BUNDLE, BundleProblem, Model
+except ModuleNotFoundError as missing:
+    sys.exit(f"example.py: {missing}: python3 -m pip install -r python/requirements.txt")
 
 BEST = 5
 
@@ -34,8 +37,10 @@ def main():
     except BundleProblem as problem:
         sys.stderr.write(f"example.py: {problem}\n")
         return 1
-    print(f"{model.facts['name']}, variant {model.variant['id']}, {model.threads} threads")
-    for outputs in rows:
+    print(f"{model.facts['name']}, variant {model.variant['id']}, threads: {model.threads}")
+    for index, outputs in enumerate(rows):
+        if len(rows) > 1:
+            print(f"sample {index}")
         show(model, outputs)
     if options.save:
         save(options.save, stacks, [np.stack(values) for values in zip(*rows)])

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from edgekit import paths
-from edgekit.bundle import key, keys
+from edgekit.bundle.seal import key, keys
 from edgekit.errors import BundleError, EdgekitError, UsageError
 from tests.adbd import require
 
@@ -268,6 +268,28 @@ def test_a_passphrase_protects_the_key(folder: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setenv(key.PASSPHRASE_VARIABLE, "other")
     with pytest.raises(BundleError, match="passphrase is wrong"):
         keys.load("a")
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is what it is compared with")
+def test_a_passphrase_of_any_bytes_is_the_one_that_openssl_takes(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secret = b"caf\xe9 \xff"  # no UTF-8: as a terminal or a vault of another encoding gives it
+    made = keys.make("k", os.fsdecode(secret))
+    monkeypatch.setenv(key.PASSPHRASE_VARIABLE, os.fsdecode(secret))
+    assert keys.load("k").public == made.public
+    (tmp_path / "secret").write_bytes(secret + b"\n")
+    done = subprocess.run(["openssl", "pkey", "-in", folder / "k.pem", "-passin", f"file:{tmp_path / 'secret'}",
+                           "-pubout"], capture_output=True, check=False)  # fmt: skip
+    assert done.stdout == made.path.read_bytes(), done.stderr
+
+
+def test_a_passphrase_that_openssl_can_t_take_is_refused(folder: Path) -> None:
+    with pytest.raises(UsageError, match="more than 1023 bytes"):
+        keys.make("k", "é" * 512)
+    assert not folder.exists() or list(folder.iterdir()) == []
+    made = keys.make("k", "é" * 511)
+    assert keys.load("k", lambda _: "é" * 511).public == made.public
 
 
 def test_a_passphrase_in_the_environment_is_no_harm_to_a_plain_key(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgekit import paths
-from edgekit.bundle.key import PrivateKey, PublicKey, generate, private_pem, public_pem, read_private, read_public
+from edgekit.bundle.seal.key import PrivateKey, PublicKey, generate, private_pem, public_pem, read_private, read_public
 from edgekit.errors import BundleError, UsageError
 
 DEFAULT_NAME = "default"
@@ -118,7 +118,10 @@ def trust(file: Path, name: str | None = None) -> Entry:
         BundleError: the file is no Ed25519 public key, or is a private one.
         UsageError: the name can't be a key's or is another key's, or the key is known by another name.
     """
-    public = read_public(file, _checked(file.name.removesuffix(".pub") if name is None else name))
+    stem = file.name.removesuffix(".pub") if name is None else name
+    # What the file is goes before its name: that of a private key is no fault of the name.
+    public = read_public(file, stem)
+    _checked(stem)
     for entry in entries():
         if entry.public == public:
             if entry.name == public.name:

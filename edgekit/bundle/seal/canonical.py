@@ -6,6 +6,7 @@ from typing import TypeVar
 
 import msgspec
 
+from edgekit.bundle.text import printable
 from edgekit.errors import BundleError
 from edgekit.records import Record
 
@@ -42,11 +43,6 @@ def decode(data: bytes, decoder: msgspec.json.Decoder[_R], what: str) -> _R:
         raise BundleError(f"{what} is not as edgekit writes it: re-ordered, or spelled in another way.", where=what,
                           next_step=AGAIN)  # fmt: skip
     return record
-
-
-def printable(text: str) -> str:
-    """Text that anybody may have written, without what a terminal would act on or UTF-8 can't hold."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
 
 
 def _damaged(what: str, reason: str) -> BundleError:

@@ -13,13 +13,13 @@ from pathlib import Path
 
 import msgspec
 
-from edgekit.bundle import manifest as manifests
-from edgekit.bundle import plain_file
-from edgekit.bundle import signature as signatures
-from edgekit.bundle.canonical import printable
-from edgekit.bundle.key import PrivateKey
 from edgekit.bundle.recipe import Content, Recipe
 from edgekit.bundle.records import Bundle, FileEntry, Manifest
+from edgekit.bundle.seal import manifest as manifests
+from edgekit.bundle.seal import plain_file
+from edgekit.bundle.seal import signature as signatures
+from edgekit.bundle.seal.key import PrivateKey
+from edgekit.bundle.text import printable
 from edgekit.errors import BundleError, EdgekitError, UsageError
 from edgekit.harness.content import sha256_of
 
@@ -128,7 +128,7 @@ def _is_bundle(place: Path) -> bool:
 @contextmanager
 def _stage(place: Path) -> Iterator[Path]:
     """A folder beside the place, which is gone afterwards unless it was moved there."""
-    stage = Path(tempfile.mkdtemp(prefix=f".{place.name[:100]}.", suffix=".partial", dir=place.parent))
+    stage = Path(tempfile.mkdtemp(prefix=".edgekit-bundle.", suffix=".partial", dir=place.parent))
     try:
         yield stage
     finally:
@@ -185,7 +185,7 @@ def _move(stage: Path, place: Path, force: bool) -> None:
     if not place.is_dir() or not any(place.iterdir()):
         stage.rename(place)
         return
-    aside = Path(tempfile.mkdtemp(prefix=f".{place.name[:100]}.", suffix=".old", dir=place.parent))
+    aside = Path(tempfile.mkdtemp(prefix=".edgekit-bundle.", suffix=".old", dir=place.parent))
     old = aside / place.name
     try:
         place.rename(old)

@@ -11,14 +11,14 @@ from itertools import islice
 from pathlib import Path
 from typing import Literal
 
-from edgekit.bundle import manifest as manifests
-from edgekit.bundle import plain_file
-from edgekit.bundle import signature as signatures
-from edgekit.bundle.canonical import printable
-from edgekit.bundle.key import PublicKey
-from edgekit.bundle.manifest import CHECKSUM, MANIFEST, MAX_FILES, SEALS, SIGNATURE
 from edgekit.bundle.records import FileEntry, Manifest
-from edgekit.bundle.signature import Signature
+from edgekit.bundle.seal import manifest as manifests
+from edgekit.bundle.seal import plain_file
+from edgekit.bundle.seal import signature as signatures
+from edgekit.bundle.seal.key import PublicKey
+from edgekit.bundle.seal.manifest import CHECKSUM, MANIFEST, MAX_FILES, SEALS, SIGNATURE
+from edgekit.bundle.seal.signature import Signature
+from edgekit.bundle.text import printable
 from edgekit.errors import BundleError, UsageError
 from edgekit.records import SCHEMA, Record
 

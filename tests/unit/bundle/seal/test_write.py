@@ -10,13 +10,14 @@ from typing import Any
 import msgspec
 import pytest
 
-from edgekit.bundle import keys, manifest, verify, write
 from edgekit.bundle.recipe import Content, Recipe
 from edgekit.bundle.records import Bundle
+from edgekit.bundle.seal import keys, manifest, verify, write
 from edgekit.errors import BundleError, EdgekitError, UsageError
 from edgekit.harness.content import sha256_of
-from tests.unit.bundle import made, sealed
-from tests.unit.bundle.sealed import KEY, tree
+from tests.unit.bundle import made
+from tests.unit.bundle.seal import sealed
+from tests.unit.bundle.seal.sealed import KEY, tree
 
 
 @pytest.fixture
@@ -86,6 +87,13 @@ def test_the_order_of_the_content_does_not_matter(out: Path, recipe: Recipe) -> 
     back = Content(dict(reversed(content.files.items())), content.runtimes, executables=content.executables)
     put(out.with_name("other"), recipe, back)
     assert tree(out) == tree(out.with_name("other"))
+
+
+def test_the_folder_may_have_any_name_that_fits(out: Path, recipe: Recipe) -> None:
+    folder = out.with_name("\N{SNOWMAN}" * 85)  # 255 bytes: what is beside it meanwhile has a name of its own
+    put(folder, recipe)
+    put(folder, recipe, force=True)
+    assert os.listdir(out.parent) == [folder.name]
 
 
 def test_an_empty_folder_is_taken(out: Path, recipe: Recipe) -> None:

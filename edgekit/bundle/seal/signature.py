@@ -9,9 +9,9 @@ from typing import Literal
 
 import msgspec
 
-from edgekit.bundle import canonical
-from edgekit.bundle.key import PUBLIC_BYTES, SIGNATURE_BYTES, PrivateKey, PublicKey
-from edgekit.bundle.manifest import SIGNATURE
+from edgekit.bundle.seal import canonical
+from edgekit.bundle.seal.key import PUBLIC_BYTES, SIGNATURE_BYTES, PrivateKey, PublicKey
+from edgekit.bundle.seal.manifest import SIGNATURE
 from edgekit.errors import BundleError
 from edgekit.records import SCHEMA, Record
 

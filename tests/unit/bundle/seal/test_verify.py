@@ -14,13 +14,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from edgekit.bundle import canonical, manifest, plain_file, signature, verify
-from edgekit.bundle.key import PublicKey, generate, public_pem
 from edgekit.bundle.records import FileEntry
+from edgekit.bundle.seal import canonical, manifest, plain_file, signature, verify
+from edgekit.bundle.seal.key import PublicKey, generate, public_pem
 from edgekit.errors import BundleError, EdgekitError, UsageError
 from tests.adbd import require
-from tests.unit.bundle import made, sealed
-from tests.unit.bundle.sealed import KEY
+from tests.unit.bundle import made
+from tests.unit.bundle.seal import sealed
+from tests.unit.bundle.seal.sealed import KEY
 
 TRUSTED = (KEY.public,)
 
@@ -154,8 +155,8 @@ def test_two_files_that_changed_places_are_caught(bundle: Path) -> None:
 
 
 def test_files_of_one_size_that_changed_places_are_named(tmp_path: Path) -> None:
-    from edgekit.bundle import write
     from edgekit.bundle.recipe import Content
+    from edgekit.bundle.seal import write
 
     folder = tmp_path / "bundle"
     base = msgspec.structs.replace(sealed.unsealed(made.simple(tmp_path)), runtimes=())

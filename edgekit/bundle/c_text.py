@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-_WIDTH = 120
+from edgekit.bundle.text import wrapped
+
 _MAX_COMMENT = 120
 
 
@@ -25,25 +26,12 @@ def comment(text: str) -> str:
 
 def float32(value: float) -> str:
     """A C constant that reads back as the same float32."""
-    text = f"{np.float32(value):.9g}"
-    return f"{text}f" if re.search("[.e]", text) else f"{text}.0f"
+    return f"{np.float32(value)!s}f"
 
 
-def array(values: npt.NDArray[Any], indent: str) -> str:
+def array(values: npt.NDArray[Any], spaces: int) -> str:
     """The numbers of a flat array, in lines of at most 120 characters that end with a comma."""
-    return wrapped((f"{value}," for value in values.reshape(-1).tolist()), indent)
-
-
-def wrapped(words: Iterable[str], indent: str) -> str:
-    """Words in lines of at most 120 characters."""
-    lines: list[str] = []
-    line = indent
-    for word in words:
-        if len(line) + 1 + len(word) > _WIDTH and line != indent:
-            lines.append(line)
-            line = indent
-        line += word if line == indent else f" {word}"
-    return "\n".join([*lines, line])
+    return wrapped((f"{value}," for value in values.reshape(-1).tolist()), spaces)
 
 
 def dims(shape: Sequence[int]) -> str:

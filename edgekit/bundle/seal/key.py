@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgekit.bundle import plain_file
-from edgekit.errors import BundleError
+from edgekit.bundle.seal import plain_file
+from edgekit.errors import BundleError, UsageError
 
 # cryptography takes up to a second to import; most commands need none of it.
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ PASSPHRASE_VARIABLE = "EDGEKIT_KEY_PASSPHRASE"  # noqa: S105 - its name, not its
 PUBLIC_BYTES = 32
 SIGNATURE_BYTES = 64
 _MAX_FILE_BYTES = 64 * 1024
+_MAX_PASSPHRASE_BYTES = 1023
 _NEED_PUBLIC = "Ask for the .pub file that edgekit keys new made."
 
 
@@ -79,10 +80,14 @@ def generate(name: str) -> PrivateKey:
 
 
 def private_pem(key: PrivateKey, passphrase: str | None) -> bytes:
-    """The content of a .pem file; encrypted if there is a passphrase."""
+    """The content of a .pem file; encrypted if there is a passphrase. Raises UsageError if that is too long."""
     from cryptography.hazmat.primitives import serialization as pem
 
-    secret = pem.BestAvailableEncryption(passphrase.encode()) if passphrase else pem.NoEncryption()
+    given = _secret(passphrase or "")
+    if len(given) > _MAX_PASSPHRASE_BYTES:
+        raise UsageError(f"The passphrase has more than {_MAX_PASSPHRASE_BYTES} bytes, the most that openssl takes.",
+                         where=PASSPHRASE_VARIABLE, next_step="Choose a shorter one.")  # fmt: skip
+    secret = pem.BestAvailableEncryption(given) if given else pem.NoEncryption()
     return key.signer.private_bytes(pem.Encoding.PEM, pem.PrivateFormat.PKCS8, secret)
 
 
@@ -166,7 +171,7 @@ def _signer(data: bytes, path: Path, ask: Callable[[str], str] | None) -> Ed2551
         try:
             key = load_pem_private_key(data, None)
         except TypeError:  # it is encrypted
-            key = load_pem_private_key(data, _passphrase(path, ask).encode())
+            key = load_pem_private_key(data, _secret(_passphrase(path, ask)))
     except (ValueError, UnsupportedAlgorithm) as failure:
         wrong = "passphrase" in str(failure) or "password" in str(failure)
         raise BundleError("The passphrase is wrong." if wrong else "The file is no private key in PEM.",
@@ -176,6 +181,11 @@ def _signer(data: bytes, path: Path, ask: Callable[[str], str] | None) -> Ed2551
         raise BundleError("The private key is not of Ed25519.", where=str(path),
                           next_step="edgekit keys new makes one.")  # fmt: skip
     return key
+
+
+def _secret(passphrase: str) -> bytes:
+    """The bytes that were typed or are in the environment, whether or not they are UTF-8: openssl takes those too."""
+    return passphrase.encode("utf-8", "surrogateescape")
 
 
 def _passphrase(path: Path, ask: Callable[[str], str] | None) -> str:

@@ -1,7 +1,7 @@
 """The manifest of a bundle as a file, and the rules for the paths in it.
 
 ``manifest.json`` lists every file with its sha256; ``manifest.json.sha256`` names the manifest itself and is read by
-``sha256sum -c``; ``manifest.json.sig`` is there if the bundle is signed (:mod:`edgekit.bundle.signature`).
+``sha256sum -c``; ``manifest.json.sig`` is there if the bundle is signed (:mod:`edgekit.bundle.seal.signature`).
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from collections.abc import Sequence
 
 import msgspec
 
-from edgekit.bundle import canonical
 from edgekit.bundle.records import FileEntry, Manifest
+from edgekit.bundle.seal import canonical
 from edgekit.errors import BundleError
 from edgekit.records import SCHEMA
 

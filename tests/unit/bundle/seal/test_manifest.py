@@ -12,11 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgekit.bundle import canonical, manifest
 from edgekit.bundle.records import FileEntry, Manifest
+from edgekit.bundle.seal import canonical, manifest
 from edgekit.errors import BundleError
 from tests.adbd import require
-from tests.unit.bundle import made, sealed
+from tests.unit.bundle import made
+from tests.unit.bundle.seal import sealed
 
 
 def entry(path: str, **changes: Any) -> FileEntry:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from edgekit.bundle import canonical, manifest, write
-from edgekit.bundle.key import PrivateKey, generate
 from edgekit.bundle.recipe import Content, Recipe
 from edgekit.bundle.records import Bundle, Manifest, Runtime
+from edgekit.bundle.seal import canonical, manifest, write
+from edgekit.bundle.seal.key import PrivateKey, generate
 from tests.unit.bundle import made
 
 RUNTIME = Runtime(name="LiteRT", version="1.4.0", licence="Apache-2.0", source="group:artifact:1.4.0", inside=False)
