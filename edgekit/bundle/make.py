@@ -7,14 +7,14 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import get_args
 
-from edgekit.bundle import evidence, parts
-from edgekit.bundle.kinds import kind_of
+from edgekit.bundle.gather import evidence, parts
+from edgekit.bundle.gather.kinds import kind_of
+from edgekit.bundle.gather.source import Located, locate
 from edgekit.bundle.names import identifier
 from edgekit.bundle.recipe import Content, Generator, Recipe
 from edgekit.bundle.records import Bundle, Manifest, Target
 from edgekit.bundle.request import BundleRequest, checked_name
 from edgekit.bundle.seal import keys, write
-from edgekit.bundle.source import Located, locate
 from edgekit.convert.cache import Cache
 from edgekit.convert.files.tflite import Tflite
 from edgekit.errors import BundleError, UsageError
@@ -47,6 +47,7 @@ def make(request: BundleRequest, store: Store, ask: Callable[[str], str] | None 
     """
     generator = generator_of(request.target)
     options = options_of(request, generator)
+    write.check_place(request.output, request.force)
     key = keys.load(request.key, ask) if request.key is not None else None
     recipe = recipe_of(request, generator, options, store)
     generator.check(recipe)

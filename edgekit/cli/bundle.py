@@ -33,7 +33,7 @@ A file that is called verify is given as ./verify.
 
 \b
 Exit code: 0 it was written, 2 usage, 17 it can't be made, or verify found
-something wrong."""
+something wrong; else that of the stage that failed (edgekit --help)."""
 _VERIFY_EPILOG = """\b
 Examples:
   edgekit bundle verify app/models

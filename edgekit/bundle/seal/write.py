@@ -96,8 +96,20 @@ def _check_paths(content: Content) -> None:
                           next_step="Rename what the file is named after.", problems=problems)  # fmt: skip
 
 
+def check_place(folder: Path, force: bool) -> None:
+    """Asked before the work begins, too.
+
+    Raises:
+        UsageError: the bundle may not go there, as far as that can be known before.
+    """
+    place = folder.resolve()
+    try:
+        _check_place(place, force)
+    except OSError as failure:
+        raise _failed(failure, place) from failure
+
+
 def _check_place(place: Path, force: bool) -> None:
-    """Raises UsageError if the bundle may not go there, as far as that can be known before."""
     if not os.path.lexists(place):
         return
     if not place.is_dir():

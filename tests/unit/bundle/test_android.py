@@ -92,11 +92,9 @@ def test_only_the_runtimes_that_are_needed(tmp_path: Path, name: str) -> None:
         assert f"Format.{other.constant}" not in everything
 
 
-def test_warnings_say_what_was_not_built(tmp_path: Path) -> None:
-    assert [text.split(" ")[:4] for text in GENERATOR.content(made.simple(tmp_path)).warnings] == [
-        ["the", "Gradle", "module", "was"]
-    ]
-    (warning,) = GENERATOR.content(made.simple(tmp_path, "onnx")).warnings[1:]
+def test_a_version_that_is_not_the_converters_is_a_warning(tmp_path: Path) -> None:
+    assert GENERATOR.content(made.simple(tmp_path)).warnings == ()
+    (warning,) = GENERATOR.content(made.simple(tmp_path, "onnx")).warnings
     assert "1.31.0" in warning
 
 

@@ -10,8 +10,8 @@ import msgspec
 import pytest
 
 from edgekit.bundle import make as making
+from edgekit.bundle.gather.parts import without_folders
 from edgekit.bundle.make import GENERATORS, generator_of, make, manifest_of, next_step, options_of, recipe_of
-from edgekit.bundle.parts import without_folders
 from edgekit.bundle.recipe import Content, Recipe
 from edgekit.bundle.records import Runtime, Target
 from edgekit.bundle.request import BundleRequest, for_models, source_texts

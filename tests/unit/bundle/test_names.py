@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgekit.bundle.contract import identifiers
+from edgekit.bundle.gather.contract import identifiers
 from edgekit.bundle.names import MAX_IDENTIFIER, camel, identifier, pascal
 from tests.unit.bundle.made import HOSTILE
 

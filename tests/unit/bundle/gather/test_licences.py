@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from edgekit.bundle.licences import NONE_STATED, licence_of, redistributable, settled
+from edgekit.bundle.gather.licences import NONE_STATED, licence_of, redistributable, settled
 from edgekit.bundle.records import Licence
 from edgekit.errors import BundleError, UsageError
 from edgekit.model import zoo

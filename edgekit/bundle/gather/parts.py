@@ -9,15 +9,15 @@ from pathlib import Path
 
 import numpy as np
 
-from edgekit.bundle import choice_file, contract, evidence, given, licences
-from edgekit.bundle.contract import Fed
-from edgekit.bundle.kinds import Kind
+from edgekit.bundle.gather import choice_file, contract, evidence, given, licences
+from edgekit.bundle.gather.contract import Fed
+from edgekit.bundle.gather.kinds import Kind
+from edgekit.bundle.gather.source import Located
 from edgekit.bundle.names import identifier
 from edgekit.bundle.preprocessing import steps_of
 from edgekit.bundle.recipe import Member, Part
 from edgekit.bundle.records import Contract, Model, Tensor, Variant
 from edgekit.bundle.request import BundleRequest, ForModel, checked_name
-from edgekit.bundle.source import Located
 from edgekit.convert import entries
 from edgekit.convert.cache import Cache
 from edgekit.convert.mcu.tflite import read_tflite

@@ -10,9 +10,9 @@ from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
 from tflite_maker import Maker
 
+from edgekit.bundle.gather.source import locate
 from edgekit.bundle.make import check_graph
 from edgekit.bundle.request import source_text
-from edgekit.bundle.source import locate
 from edgekit.errors import BundleError
 from edgekit.harness.engines.create import create
 from tests.unit.bundle.kept import Kept

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from edgekit.bundle.contract import run_file
+from edgekit.bundle.gather.contract import run_file
 from edgekit.convert import entries, parity
 from edgekit.convert.cache import Cache
 from edgekit.convert.mcu import exact

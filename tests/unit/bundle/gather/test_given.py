@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from edgekit.bundle import given
+from edgekit.bundle.gather import given
 from edgekit.bundle.records import Tensor
 from edgekit.errors import BundleError, UsageError
 from edgekit.records import Preprocess

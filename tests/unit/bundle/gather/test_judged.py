@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgekit.bundle import judged as judged_module
-from edgekit.bundle.judged import judged
+from edgekit.bundle.gather import judged as judged_module
+from edgekit.bundle.gather.judged import judged
+from edgekit.bundle.gather.source import Located, locate
 from edgekit.bundle.request import source_text
-from edgekit.bundle.source import Located, locate
 from edgekit.convert import entries, judge
 from edgekit.convert.mil.failures import NotEvaluated
 from edgekit.errors import BundleError

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import msgspec
 
-from edgekit.bundle import choice_file
-from edgekit.bundle.judged import judged
+from edgekit.bundle.gather import choice_file
+from edgekit.bundle.gather.judged import judged
 from edgekit.bundle.records import Target
 from edgekit.bundle.request import SourceText, is_there
 from edgekit.convert import entries

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from edgekit.bundle.evidence import Candidate, device_rows, doubts, evidence_of, measurements_of
-from edgekit.bundle.kinds import Kind, kind_of
+from edgekit.bundle.gather.evidence import Candidate, device_rows, doubts, evidence_of, measurements_of
+from edgekit.bundle.gather.kinds import Kind, kind_of
 from edgekit.errors import BundleError
 from edgekit.records import Measurement, Plan
 from tests.unit.bundle.kept import Kept, choice

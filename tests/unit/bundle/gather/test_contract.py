@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgekit.bundle import contract
+from edgekit.bundle.gather import contract
 from edgekit.bundle.records import Quantisation
 from edgekit.convert import entries
 from edgekit.convert.mcu.compile import compile_file
@@ -14,8 +14,8 @@ from edgekit.errors import BundleError, EdgekitError
 from edgekit.harness.content import sha256_of
 from edgekit.harness.int8_tensors import quantise
 from edgekit.records import TensorSpec
+from tests.unit.bundle.gather.test_source import int8_model
 from tests.unit.bundle.kept import Kept
-from tests.unit.bundle.test_source import int8_model
 
 
 def of_exported(kept: Kept, **changes: Any) -> contract.Fed:

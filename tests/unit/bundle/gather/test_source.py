@@ -8,9 +8,9 @@ import msgspec
 import pytest
 from tflite_maker import Maker
 
-from edgekit.bundle import choice_file
+from edgekit.bundle.gather import choice_file
+from edgekit.bundle.gather.source import Located, locate
 from edgekit.bundle.request import source_text, source_texts
-from edgekit.bundle.source import Located, locate
 from edgekit.convert.mcu.compile import compile_file
 from edgekit.errors import BundleError, EdgekitError, UsageError
 from edgekit.harness.content import sha256_of

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from edgekit.bundle.kinds import Kind
+from edgekit.bundle.gather.kinds import Kind
 from edgekit.bundle.records import DeviceRow, Evidence
 from edgekit.errors import BundleError
 from edgekit.records import Measurement
