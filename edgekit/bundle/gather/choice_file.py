@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -33,8 +34,10 @@ def load(path: Path) -> Choice:
         raise UsageError(f"{path} can't be read: {error.strerror}.", where=str(path), next_step=_HOW) from error
     if len(content) > MAX_BYTES:
         raise _refused(str(path), f"is larger than {MAX_BYTES >> 20} MiB")
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise _refused(str(path), "is UTF-16, as some shells write what they redirect; it has to be UTF-8")
     try:
-        choice = _DECODER.decode(content)
+        choice = _DECODER.decode(content.removeprefix(codecs.BOM_UTF8))
     except (ValueError, RecursionError) as error:  # msgspec's own errors are ValueErrors
         raise _refused(str(path), f"can't be read as one: {_reason(error)}") from error
     return checked(choice, str(path))

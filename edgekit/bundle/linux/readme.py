@@ -26,7 +26,8 @@ def readme(recipe: Recipe, native: Native | None, abi: str) -> bytes:
     return asset(
         "linux/README.md", NAME=markdown(recipe.name), MACHINE=_MACHINE[abi],
         MODELS="\n".join(_rows(recipe.parts)), DEVICES=_devices(recipe.parts),
-        RUNNER=_runner(native), C=_c(native_parts, native), PACKAGES=_packages(recipe), BUT=_but(recipe),
+        PROGRAMS=_programs(native), RUNNER=_runner(native), C=_c(native_parts, native),
+        PACKAGES=_packages(recipe), BUT=_but(recipe),
         GIVEN=_given(recipe.parts[0]), BY_RUNNER=_by_runner(recipe.parts[0]), LICENCES=_licences(recipe.parts),
         OTHERS="" if native is None else asset("linux/README_others.md").decode(),
     )  # fmt: skip
@@ -57,6 +58,13 @@ def _devices(parts: Sequence[Part]) -> str:
         return "No device was measured: every device runs the first variant.\n"
     head = "| model | device | variant | threads | median in ms |\n| --- | --- | --- | --- | --- |\n"
     return head + "\n".join(rows) + "\n"
+
+
+def _programs(native: Native | None) -> str:
+    if native is None:
+        return "| `python/` | the same from a program of your own |"
+    return ("| `runner/` | the native runner with its runtimes, down to the C library |\n"
+            "| `python/`, `c/` | the same from a program of your own |")  # fmt: skip
 
 
 def _runner(native: Native | None) -> str:

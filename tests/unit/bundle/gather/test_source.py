@@ -210,6 +210,16 @@ def test_a_choice_of_another_schema_or_with_another_name_for_its_file_is_refused
     refused(kept, write_choice(path, choice(forged)), BundleError, "by something that is no sha256")
 
 
+def test_a_choice_as_other_shells_write_it(kept: Kept) -> None:
+    artifact = kept.convert(kept.export(), stored=True)
+    path = write_choice(kept.folder / "choice.json", choice(artifact, kept.measure(artifact), threads=4))
+    text = path.read_text()
+    path.write_text(text, encoding="utf-8-sig")
+    assert find(kept, path).path == Path(artifact.path)
+    path.write_text(text, encoding="utf-16")
+    refused(kept, path, BundleError, "it is UTF-16, as some shells write what they redirect; it has to be UTF-8")
+
+
 def test_a_huge_choice_is_not_read(kept: Kept) -> None:
     path = kept.folder / "choice.json"
     with path.open("wb") as file:
