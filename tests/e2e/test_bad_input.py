@@ -18,6 +18,8 @@ import zoo
 from command import ZOO, Done, edgekit
 from torch import nn
 
+from tests import mcu_models
+
 
 @dataclass(frozen=True)
 class Bad:
@@ -64,6 +66,7 @@ def write_inputs(folder: Path) -> None:
     (folder / "no_inputs").mkdir()
     (folder / "wrong_inputs").mkdir()
     (folder / "wrong_inputs/a.npy").write_bytes(noise)
+    (folder / "small.tflite").write_bytes(mcu_models.small())
     (folder / "file").write_text("a file")
     np.savez(folder / "data.npz", inputs=np.zeros((2, 3, 32, 32), np.float32), labels=np.zeros(3, np.int64))
 
@@ -173,7 +176,7 @@ def commands(folder: Path) -> dict[str, Bad]:
         "no runtime at all": Bad(["deploy", model], 13, "device", "No runtime is installed for host", "host",
                                  'pip install "edgekit[executorch,litert,onnx]"',
                                  hidden=("executorch", "ai_edge_litert", "onnxruntime")),
-        "no runtime to bundle with": Bad(["bundle", f"{f}/noise.tflite", "--for", "android", *out], 10, "missing-extra",
+        "no runtime to bundle with": Bad(["bundle", f"{f}/small.tflite", "--for", "android", *out], 10, "missing-extra",
                                          "The runtime litert can't be imported", "ai_edge_litert",
                                          'pip install "edgekit[litert]"', hidden=("ai_edge_litert",)),
     }  # fmt: skip
