@@ -16,7 +16,7 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "mcu"))
+sys.path.insert(0, str(ROOT / "mcu"))  # which is no package, so what it has is imported after this
 
 import self_tests  # noqa: E402
 from board_table import find  # noqa: E402

@@ -38,13 +38,13 @@ def member(path: Path, name: str, contract: Contract, **changes: object) -> Memb
     """A variant with two golden samples of random values."""
     random = np.random.default_rng(len(name))
 
-    def stack(tensor: Tensor) -> np.ndarray:  # type: ignore[type-arg]
+    def stack(tensor: Tensor) -> np.ndarray:
         return (random.standard_normal((2, *tensor.shape)) * 3).astype(tensor.dtype)
 
     facts: dict[str, object] = {"format": "coreml", "precision": name, "parity": PARITY, "golden_samples": 2}
     variant = Variant(
         id=name, artifact_sha256=sha256_of(path), bytes=1, converter="coremltools 9", contract=contract,
-        golden_source="random", **{**facts, **changes},  # type: ignore[arg-type]
+        golden_source="random", **{**facts, **changes},
     )  # fmt: skip
     inputs, outputs = (tuple(map(stack, tensors)) for tensors in (contract.inputs, contract.outputs))
     return Member(variant, path, inputs, outputs)

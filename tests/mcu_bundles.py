@@ -48,7 +48,7 @@ def model(folder: Path, name: str, content: bytes, **options: object) -> Part:
     """One model of these bytes of a .tflite."""
     path = folder / f"{made.identifier(name, 'model')}.tflite"
     path.write_bytes(content)
-    return made.part(name, [member(path, **options)])  # type: ignore[arg-type]
+    return made.part(name, [member(path, **options)])
 
 
 def named(part: Part, name: str) -> Part:

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from edgekit.bundle.preprocessing import Steps
+from edgekit.bundle.template import asset
 from edgekit.bundle.text import wrapped
 
 _MAX_COMMENT = 120
@@ -37,6 +39,16 @@ def array(values: npt.NDArray[Any], spaces: int) -> str:
 def dims(shape: Sequence[int]) -> str:
     """``{1, 8, 8, 3}``; a scalar has one element."""
     return "{" + (", ".join(map(str, shape)) or "1") + "}"
+
+
+def preprocess_steps(steps: Steps, statistics: str) -> str:
+    """The constant ``steps`` of ``ek_preprocess.h``; ``statistics`` are its members with mean and deviation, or the
+    table."""
+    return asset(
+        "preprocess/steps.c", CHANNELS=str(steps.channels), HEIGHT=str(steps.height), WIDTH=str(steps.width),
+        CHANNELS_LAST="true" if steps.channels_last else "false", BASE_HEIGHT=str(steps.base_height),
+        BASE_WIDTH=str(steps.base_width), INTERPOLATION=f"EK_{steps.interpolation.upper()}", STATISTICS=statistics,
+    ).decode()  # fmt: skip
 
 
 def _letter(byte: int) -> str:

@@ -270,7 +270,7 @@ def test_the_signature_covers_what_python_reads(copy: Made, picture: Path, tmp_p
 def pem(key: object) -> bytes:
     from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-    public = key.signer.public_key()  # type: ignore[attr-defined]
+    public = key.signer.public_key()
     return public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from edgekit.bundle import preprocessing
-from edgekit.bundle.c_text import float32, string
+from edgekit.bundle.c_text import float32, preprocess_steps, string
 from edgekit.bundle.linux.places import model_file
 from edgekit.bundle.preprocessing import Steps
 from edgekit.bundle.recipe import Member, Part, Recipe
@@ -18,6 +18,7 @@ from edgekit.bundle.template import asset
 from edgekit.bundle.text import shape
 from edgekit.errors import BundleError
 from edgekit.job import ENGINE_OF_FORMAT, NATIVE_ENGINES
+from edgekit.paths import mcu_dir
 
 MAX_RANK, MAX_TENSORS = 8, 16  # EK_MAX_RANK, EK_MAX_TENSORS
 TYPES = {
@@ -97,6 +98,7 @@ def contents(recipe: Recipe, executorch: str) -> dict[str, bytes]:
         return {}
     engines = sorted({ENGINE_OF_FORMAT[member.variant.format] for api in made for member in api.members})
     files = {f"c/{name}": asset(f"linux/c/{name}") for name in (*_CORES, *(_ENGINE_SOURCES[e] for e in engines))}
+    files["c/sha256_block.h"] = (mcu_dir() / "agent/sha256_block.h").read_bytes()
     files |= {f"c/{name}": asset(f"preprocess/{name}") for name in ("ek_preprocess.h", "ek_preprocess.c")}
     names = {"APIS": " ".join(api.name for api in made), "ENGINES": " ".join(engines)}
     has_executorch = "executorch" in engines
@@ -195,10 +197,7 @@ def _preprocess(api: Api, steps: Steps) -> str:
     first = api.contract.inputs[0]
     return table + asset(
         "linux/c/api_preprocess.c", API=api.name, TYPE=TYPES[first.dtype], PARAMETER=_parameter("input", first),
-        CHANNELS=str(steps.channels), HEIGHT=str(steps.height), WIDTH=str(steps.width),
-        CHANNELS_LAST="true" if steps.channels_last else "false", BASE_HEIGHT=str(steps.base_height),
-        BASE_WIDTH=str(steps.base_width), INTERPOLATION=f"EK_{steps.interpolation.upper()}",
-        STATISTICS="\n".join(statistics),
+        STEPS=preprocess_steps(steps, "\n".join(statistics)),
     ).decode()  # fmt: skip
 
 

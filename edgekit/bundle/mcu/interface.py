@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 
 from edgekit.bundle import preprocessing
-from edgekit.bundle.c_text import array, comment, dims, float32, string
+from edgekit.bundle.c_text import array, comment, dims, float32, preprocess_steps, string
 from edgekit.bundle.mcu.library import CModel, Library
 from edgekit.bundle.preprocessing import Steps
 from edgekit.bundle.records import Tensor
@@ -119,7 +119,5 @@ def _preprocess_code(model: CModel, steps: Steps) -> bytes:
     rows = [f"    {{\n{array(row, 8)}\n    }}," for row in preprocessing.normalised(steps)]
     return asset(
         "mcu/preprocess.c", NAME=model.name, BIG=model.name.upper(), INPUT=_first_input(model),
-        CHANNELS=str(steps.channels), TABLE="\n".join(rows), WIDTH=str(steps.width), HEIGHT=str(steps.height),
-        CHANNELS_LAST="true" if steps.channels_last else "false", BASE_HEIGHT=str(steps.base_height),
-        BASE_WIDTH=str(steps.base_width), INTERPOLATION=f"EK_{steps.interpolation.upper()}",
+        CHANNELS=str(steps.channels), TABLE="\n".join(rows), STEPS=preprocess_steps(steps, "    .table = table,"),
     )  # fmt: skip

@@ -4,6 +4,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -26,7 +27,7 @@ class Plain:
     """A target that takes the files as they are."""
 
     formats = ("litert", "onnx")
-    options = {"delivery": "assets"}  # noqa: RUF012 - as the protocol has it
+    options = MappingProxyType({"delivery": "assets"})
 
     def check(self, recipe: Recipe) -> None:
         if recipe.identifier == "forbidden":
@@ -67,7 +68,7 @@ def recipe(kept: Kept, request: BundleRequest) -> Recipe:
 def refused(kept: Kept, request: BundleRequest, text: str, kind: type[Exception] = BundleError) -> Any:
     with pytest.raises(kind, match=text) as caught:
         recipe(kept, request)
-    assert caught.value.where and caught.value.next_step  # type: ignore[attr-defined]
+    assert caught.value.where and caught.value.next_step
     return caught.value
 
 

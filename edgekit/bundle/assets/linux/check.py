@@ -17,6 +17,7 @@ from pathlib import Path
 BUNDLE = Path(__file__).resolve().parent
 sys.path.insert(0, str(BUNDLE / "python"))
 sys.dont_write_bytecode = True  # a bundle with other files than its manifest's no longer verifies
+# Behind the two lines that it needs.
 from edgekit_runner import BundleProblem, read_config, run_by_runner, verified_path  # noqa: E402
 
 # numpy's types -> those of the module array; float16 is read by struct.

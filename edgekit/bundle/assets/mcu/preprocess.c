@@ -4,17 +4,7 @@ static const int8_t table[@CHANNELS@][256] = {
 @TABLE@
 };
 
-static const struct ek_preprocess_steps steps = {
-    .channels = @CHANNELS@,
-    .height = @HEIGHT@,
-    .width = @WIDTH@,
-    .channels_last = @CHANNELS_LAST@,
-    .base_height = @BASE_HEIGHT@,
-    .base_width = @BASE_WIDTH@,
-    .interpolation = @INTERPOLATION@,
-    .table = table,
-};
-
+@STEPS@
 size_t @NAME@_preprocess_scratch_bytes(uint32_t width, uint32_t height)
 {
     return ek_preprocess_scratch_bytes(&steps, width, height);

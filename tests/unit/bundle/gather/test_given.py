@@ -64,9 +64,9 @@ def test_a_huge_file_is_not_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize("load", [given.load_labels, given.load_preprocess])
 def test_a_file_that_is_not_there_is_a_usage_error(tmp_path: Path, load: object) -> None:
     with pytest.raises(UsageError, match="can't be read: No such file"):
-        load(tmp_path / "none")  # type: ignore[operator]
+        load(tmp_path / "none")
     with pytest.raises(UsageError, match="can't be read"):
-        load(tmp_path)  # type: ignore[operator]
+        load(tmp_path)
 
 
 @pytest.mark.parametrize("shape", [(1, 3), (3,), (1, 8, 8, 3)])

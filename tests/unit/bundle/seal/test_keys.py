@@ -258,7 +258,7 @@ def test_a_passphrase_protects_the_key(folder: Path, monkeypatch: pytest.MonkeyP
         keys.load("a")
     assert "EDGEKIT_KEY_PASSPHRASE" in refused.value.next_step
     asked = []
-    assert keys.load("a", lambda path: asked.append(path) or "secret").public == made.public  # type: ignore[func-returns-value]
+    assert keys.load("a", lambda path: asked.append(path) or "secret").public == made.public
     assert asked == [str(folder / "a.pem")]
     for wrong in ("wrong", "s" * 10_000, "é", "\udc80"):
         with pytest.raises(BundleError):
@@ -270,10 +270,10 @@ def test_a_passphrase_protects_the_key(folder: Path, monkeypatch: pytest.MonkeyP
         keys.load("a")
 
 
-@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is what it is compared with")
 def test_a_passphrase_of_any_bytes_is_the_one_that_openssl_takes(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    require("openssl")
     secret = b"caf\xe9 \xff"  # no UTF-8: as a terminal or a vault of another encoding gives it
     made = keys.make("k", os.fsdecode(secret))
     monkeypatch.setenv(key.PASSPHRASE_VARIABLE, os.fsdecode(secret))
@@ -299,7 +299,7 @@ def test_a_passphrase_in_the_environment_is_no_harm_to_a_plain_key(monkeypatch: 
 
 
 def pem_of(private: object) -> bytes:
-    return private.private_bytes(  # type: ignore[attr-defined, no-any-return]
+    return private.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
 

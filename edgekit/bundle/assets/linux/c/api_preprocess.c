@@ -1,15 +1,5 @@
 
-static const struct ek_preprocess_steps steps = {
-    .channels = @CHANNELS@,
-    .height = @HEIGHT@,
-    .width = @WIDTH@,
-    .channels_last = @CHANNELS_LAST@,
-    .base_height = @BASE_HEIGHT@,
-    .base_width = @BASE_WIDTH@,
-    .interpolation = @INTERPOLATION@,
-@STATISTICS@
-};
-
+@STEPS@
 int @API@_preprocess(const uint8_t *rgb, uint32_t width, uint32_t height, size_t stride, @TYPE@ *@PARAMETER@)
 {
     const size_t bytes = ek_preprocess_scratch_bytes(&steps, width, height);

@@ -244,5 +244,5 @@ def _guarded(what, action):
         return action()
     except ImportError as error:
         raise BundleProblem(f"A package of requirements.txt is missing: {error}. Or use the runtime runner.") from error
-    except Exception as error:
+    except Exception as error:  # the three runtimes have no common kind, and two raise plain RuntimeErrors
         raise BundleProblem(f"The runtime could not {what}: {error}") from error
